@@ -1,0 +1,76 @@
+# Every target does all set-up that it needs; a second call does none of it again.
+#   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder]
+#   make test · make chapter NB=03 · make results · make bench · make refresh · make lock · make clean
+PROFILE ?= smoke
+DATA    ?= phantom
+PYTHON  ?= python3
+VENV    ?= .venv
+PY      := $(VENV)/bin/python
+READY   := $(VENV)/.ready
+NAME    := $(PROFILE)-$(notdir $(DATA))
+BUILD   := build/$(NAME)
+
+# A filled cache beside the checkout serves machines without internet.
+ifneq ($(wildcard ../shared/data),)
+export BLOODLIB_DATA ?= $(abspath ../shared/data)
+export BLOODLIB_WEIGHTS ?= $(abspath ../shared/weights)
+endif
+
+.PHONY: book test chapter results bench refresh regression setup lock lint clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,3s/^# \{0,1\}//p' Makefile
+
+setup: $(READY)
+
+# --no-deps: the lock file is the whole answer, so pip has nothing to decide; pip check then proves it.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.12 …" % sys.version_info[:2])'
+	@echo "Setting up $(VENV) (about 7 GB on Linux, a few minutes, once) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip check
+	@touch $@
+
+book: $(READY)
+	$(PY) -m tools.execute --profile $(PROFILE) --data $(DATA)
+	$(PY) -m tools.stage --profile $(PROFILE) --data $(DATA)
+	$(PY) -m tools.build --profile $(PROFILE) --data $(DATA)
+	$(PY) -m tools.check $(BUILD)/html
+	@echo "The book is ready: open $(BUILD)/html/index.html"
+
+chapter: $(READY)
+	@test -n "$(NB)" || { echo "Say which: make chapter NB=03"; exit 2; }
+	$(PY) -m tools.execute --profile $(PROFILE) --data $(DATA) --only $(NB)
+	$(PY) -m tools.stage --profile $(PROFILE) --data $(DATA) --only $(NB)
+	$(PY) -m tools.build --profile $(PROFILE) --data $(DATA) --only $(NB)
+
+test: $(READY) lint
+	$(PY) -m pytest
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+
+# Compares the notebooks that the smoke book executed with the outputs in git, by nbval's own rules.
+regression: $(READY)
+	BLOODLIB_EXECUTED=build/smoke-phantom/executed $(PY) -m pytest -p no:cacheprovider tests/test_notebooks.py
+
+refresh: $(READY)
+	$(PY) -m tools.refresh
+
+results: $(READY)
+	$(VENV)/bin/snakemake --snakefile table2.smk --cores 2 --jobs 1 --rerun-triggers input --keep-going \
+		--config profile=$(PROFILE) data=$(DATA)
+
+bench: $(READY)
+	$(PY) -m benchmarks
+
+lock:
+	uv pip compile --quiet --universal --all-extras --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
+	$(PYTHON) tools/conda.py
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis .snakemake

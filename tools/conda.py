@@ -1,0 +1,64 @@
+"""Write environment.yml: the direct dependencies of pyproject.toml at the pins of requirements.lock.
+
+Usage: python tools/conda.py [--check]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = "3.11"
+
+HEADER = """\
+# Conda route to the same environment: conda env create -f environment.yml && conda activate bloodlib
+# Written by `make lock` from pyproject.toml and requirements.lock; tests/test_packaging.py holds them together.
+"""
+
+
+def locked_pins(lock: str, python: str = PYTHON) -> dict[str, str]:
+    """Read name -> version of a lock file as they hold for one Python version on Linux."""
+    environment = {"python_full_version": f"{python}.0", "sys_platform": "linux", "platform_machine": "x86_64"}
+    pins = {}
+    for line in lock.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            (specifier,) = requirement.specifier
+            pins[canonicalize_name(requirement.name)] = specifier.version
+    return pins
+
+
+def direct_names(pyproject: str) -> list[str]:
+    """List the packages that pyproject.toml asks for, extras included, without versions."""
+    project = tomllib.loads(pyproject)["project"]
+    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    return sorted({canonicalize_name(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in lines})
+
+
+def environment_yml() -> str:
+    """Compose the text of environment.yml."""
+    pins = locked_pins((ROOT / "requirements.lock").read_text())
+    names = direct_names((ROOT / "pyproject.toml").read_text())
+    lines = [f"      - {name}=={pins[name]}" for name in names]
+    return (
+        HEADER
+        + f"name: bloodlib\nchannels:\n  - conda-forge\ndependencies:\n  - python={PYTHON}\n  - pip\n  - pip:\n"
+        + "      - --constraint requirements.lock\n"
+        + "\n".join(lines)
+        + "\n      - --editable .\n"
+    )
+
+
+if __name__ == "__main__":
+    target = ROOT / "environment.yml"
+    if "--check" in sys.argv:
+        sys.exit(target.read_text() != environment_yml() and "environment.yml is stale: run `make lock`")
+    target.write_text(environment_yml())

@@ -1,0 +1,147 @@
+"""Small helpers that the figures of the book share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from .sampler.canvas import COLOURS
+from .statistics import touching_pairs
+
+# Okabe & Ito's colours, told apart with any colour vision; one per arm of Table 2.
+ARM_COLOURS = {
+    "RD": "#0072B2",
+    "SD": "#D55E00",
+    "RD+aug": "#56B4E9",
+    "RD+SD": "#E69F00",
+    "RD+SD+aug": "#009E73",
+}
+
+
+def style() -> None:
+    """Apply the one matplotlib style of the book."""
+    plt.style.use(Path(__file__).with_name("plots.mplstyle"))
+
+
+def show_images(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    width: float = 10.0,
+    **imshow,
+) -> Figure:
+    """Lay pictures out on a grid without axes.
+
+    Parameters
+    ----------
+    images : sequence of (H, W) or (H, W, 3) arrays
+    titles : sequence of str, optional
+        One per picture.
+    columns : int, optional
+        Pictures per row; at most four if not given.
+    width : float
+        Of the whole figure, in inches; the height follows from the pictures.
+    **imshow
+        Passed on to ``Axes.imshow``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no picture, or the titles are not one per picture.
+    """
+    if not len(images):
+        raise ValueError("images: nothing to show, the list is empty")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"titles: {len(titles)} given for {len(images)} images; one per image is needed")
+    columns = min(columns or 4, len(images))
+    rows = -(-len(images) // columns)
+    tallest = max(image.shape[0] / image.shape[1] for image in images)
+    title_inches = 0.3 if titles is not None else 0.05
+    height = rows * (width / columns * tallest + title_inches)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    for k, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if k < len(images):
+            axis.imshow(images[k], **imshow)
+            if titles is not None:
+                axis.set_title(titles[k])
+    return figure
+
+
+def outlines(instances: np.ndarray) -> np.ndarray:
+    """Mark the pixels of each cell that have a 4-neighbour of another cell or of the background, bool (H, W).
+
+    Examples
+    --------
+    >>> outlines(np.pad(np.ones((3, 3), dtype=np.int32), 1)).sum()
+    np.int64(8)
+    """
+    edge = np.zeros(instances.shape, dtype=bool)
+    across = instances[:, :-1] != instances[:, 1:]
+    down = instances[:-1] != instances[1:]
+    edge[:, :-1] |= across
+    edge[:, 1:] |= across
+    edge[:-1] |= down
+    edge[1:] |= down
+    return edge & (instances > 0)
+
+
+def overlay(image: np.ndarray, instances: np.ndarray, colour: Sequence[int] = (0, 255, 120)) -> np.ndarray:
+    """Draw the outline of every instance into a copy of the image.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    instances : int32 (H, W)
+    colour : three of 0..255
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    out = image.copy()
+    out[outlines(instances)] = colour
+    return out
+
+
+def colour_instances(instances: np.ndarray) -> np.ndarray:
+    """Colour a mask so that no two touching cells look the same.
+
+    Parameters
+    ----------
+    instances : int32 (H, W)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+        Background black.
+
+    Notes
+    -----
+    Each cell in turn takes the first colour, starting from its own place in the list, that no
+    touching cell has; should a cell touch cells of all ten colours, it shares one.
+
+    Examples
+    --------
+    >>> len(np.unique(colour_instances(np.array([[1, 2, 0, 3]])).reshape(-1, 3), axis=0))
+    4
+    """
+    n = int(instances.max(initial=0))
+    neighbours: list[list[int]] = [[] for _ in range(n + 1)]
+    for a, b in touching_pairs(instances).tolist():
+        neighbours[b].append(a)
+    chosen = np.zeros(n + 1, dtype=int)
+    for k in range(1, n + 1):
+        taken = {int(chosen[other]) for other in neighbours[k]}
+        turn = [1 + (k + step) % len(COLOURS) for step in range(len(COLOURS))]
+        chosen[k] = next((colour for colour in turn if colour not in taken), turn[0])
+    palette = np.concatenate([np.zeros((1, 3), dtype=np.uint8), COLOURS])
+    return palette[chosen[instances]]

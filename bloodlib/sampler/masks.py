@@ -1,0 +1,283 @@
+"""The mask generator: how many cells, which shapes, where, in which colours."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..smears import Smear
+from ..statistics import Table1, measure_cells
+from .canvas import COLOURS, Canvas, Stamp
+from .placement import PlacementConfig, draw_locations, probability_at
+from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
+
+
+class CrowdedWarning(UserWarning):
+    """Says that fewer cells were placed than requested, since no shape drawn fits anywhere any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Hold one synthetic mask.
+
+    ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement;
+    ``colours`` uint8 (H, W, 3): the paper's colour mask, background black, touching cells differ;
+    ``centres`` int (placed, 2): row, column drawn for each cell (the centroid of its whole shape);
+    ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database.
+    """
+
+    instances: np.ndarray
+    colours: np.ndarray
+    centres: np.ndarray
+    requested: int
+    placed: int
+    shape_ids: np.ndarray
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Configure the mask generator."""
+
+    count_mean: float  # measured: cells per smear (the paper's 669)
+    count_std: float  # measured (the paper's 149)
+    shape: tuple[int, int]  # measured: height and width of the smears the counts belong to
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
+    shapes: ShapeConfig = field(default_factory=ShapeConfig)
+    colours: int = len(COLOURS)  # ours: the paper's list is fixed but not given
+    tries: int = 1500  # ours: locations drawn for a cell before all free places are looked through
+    misfits: int = 5  # ours: shapes in a row that fit nowhere before the mask counts as full
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.colours <= len(COLOURS):
+            raise ValueError(f"colours={self.colours!r}: the list holds {len(COLOURS)}; needed is 1 to {len(COLOURS)}")
+        for name in ("tries", "misfits"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
+
+
+class MaskGenerator:
+    """Draw synthetic instance masks that follow the statistics of some smears.
+
+    Parameters
+    ----------
+    shapes : ShapeDatabase
+    config : MaskConfig
+
+    Notes
+    -----
+    Bailo et al. 2019, section 4.1: n ~ Norm(mean, std) of Table 1; for each cell a shape from the
+    database, a location from Eq. 3, and a colour that no touching cell has; a cell that does not
+    fit, or for which no colour is left, gets another location. Book: chapters 02 to 04.
+    """
+
+    def __init__(self, shapes: ShapeDatabase, config: MaskConfig) -> None:
+        self.shapes = shapes
+        self.config = config
+
+    @classmethod
+    def fit(
+        cls,
+        smears: Iterable[Smear],
+        placement: str = "adhesion",
+        *,
+        variant: str = "final",
+        core: str = "inverted",
+        cell_size_px: float | None = None,
+        sigma_px: float | None = None,
+        n_init: int | None = None,
+        augment: bool = True,
+        **options,
+    ) -> MaskGenerator:
+        """Measure the smears and cut out their shapes, reading each smear once.
+
+        Parameters
+        ----------
+        smears : SmearFolder or iterable of Smear
+            Training smears only: what is tested must not be seen here.
+        placement : {"adhesion", "uniform"}
+        variant : {"final", "first"}
+            Version of Eq. 3.
+        core : {"inverted", "zero"}
+            Reading of "reverting" (see `bloodlib.sampler.placement.excitation`).
+        cell_size_px : float, optional
+            Measured (mean side of the bounding boxes) if not given; the paper's is 46.
+        sigma_px : float, optional
+            cell_size / √(2 ln 2) if not given.
+        n_init : int, optional
+            Cells seeded uniformly; 20 per 1920×1200 px of 46-px cells if not given.
+        augment : bool
+            Whether drawn shapes are rotated, scaled and flipped.
+        **options
+            Other fields of `MaskConfig`.
+
+        Raises
+        ------
+        ValueError
+            If an option is not known, or the smears hold no complete cell.
+        """
+        # Checked before any smear is read.
+        law = PlacementConfig(placement, variant, core, cell_size_px or 46.0, sigma_px, n_init)
+        varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
+        measures, cut, sides = [], [], []
+        for smear in smears:
+            cells = measure_cells(smear.instances, smear.image)
+            measures.append(cells)
+            cut.extend(cut_shapes(smear, cells))
+            sides.append(smear.instances.shape)
+        table = Table1.of(measures)
+        if cell_size_px is None:
+            law = PlacementConfig(
+                placement, variant, core, (table.width_mean + table.height_mean) / 2, sigma_px, n_init
+            )
+        height, width = np.mean(sides, axis=0).round().astype(int)
+        config = MaskConfig(table.count_mean, table.count_std, (int(height), int(width)), law, varied, **options)
+        return cls(ShapeDatabase.select(cut, varied), config)
+
+    def draw_count(self, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> int:
+        """Draw the number of cells, n ~ Norm(mean, std), never below 0.
+
+        Notes
+        -----
+        On a canvas of another size mean and standard deviation scale with its area (ours): what
+        varies from slide to slide is the density.
+        """
+        config = self.config
+        height, width = shape or config.shape
+        share = height * width / (config.shape[0] * config.shape[1])
+        return max(0, round(rng.normal(config.count_mean * share, config.count_std * share)))
+
+    def sample(self, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None) -> Mask:
+        """Draw one mask.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        shape : (height, width), optional
+            In pixels; that of the fitted smears if not given.
+        count : int, optional
+            Cells requested; drawn with `draw_count` if not given.
+
+        Returns
+        -------
+        Mask
+            ``placed`` may be less than ``requested``: then there was no room, and a
+            `CrowdedWarning` says so.
+
+        Raises
+        ------
+        ValueError
+            If the shape has no pixels or the count is negative.
+        """
+        shape = tuple(int(side) for side in (shape or self.config.shape))
+        if len(shape) != 2 or min(shape) < 1:
+            raise ValueError(f"shape={shape!r}: needed is (height, width) with sides of at least 1 px")
+        requested = self.draw_count(rng, shape) if count is None else int(count)
+        if requested < 0:
+            raise ValueError(f"count={count!r}: the number of cells must be 0 or more")
+        canvas = Canvas(shape, self.shapes.reach_px, self.config.colours)
+        centres = np.zeros((requested, 2), dtype=int)
+        shape_ids = np.zeros(requested, dtype=int)
+        misfits = 0
+        while canvas.count < requested and misfits < self.config.misfits:
+            drawn, shape_id = self.shapes.draw(rng)
+            stamp = Stamp(drawn)
+            placed = canvas.count
+            found = self._find(rng, canvas, stamp, centres[:placed])
+            if found is None:
+                misfits += 1
+                continue
+            misfits = 0
+            point, colour = found
+            canvas.lay(stamp, point, colour)
+            centres[placed], shape_ids[placed] = point, shape_id
+        placed = canvas.count
+        if placed < requested:
+            warnings.warn(
+                f"{placed} of {requested} cells placed: {shape[1]}×{shape[0]} px hold no more of these shapes",
+                CrowdedWarning,
+                stacklevel=2,
+            )
+        palette = np.concatenate([np.zeros((1, 3), dtype=np.uint8), COLOURS])
+        return Mask(
+            instances=canvas.instances,
+            colours=palette[canvas.colour_index],
+            centres=centres[:placed],
+            requested=requested,
+            placed=placed,
+            shape_ids=shape_ids[:placed],
+        )
+
+    def _find(
+        self, rng: np.random.Generator, canvas: Canvas, stamp: Stamp, centres: np.ndarray
+    ) -> tuple[np.ndarray, int] | None:
+        """Draw a location from P given that the shape fits there: by rejection, then among all places."""
+        law, shape = self.config.placement, canvas.shape
+        size, left = 16, self.config.tries
+        while left > 0:
+            points = draw_locations(rng, centres, shape, law, min(size, left))
+            found = self._first(rng, canvas, stamp, canvas.screen(stamp, points))
+            if found is not None:
+                return found
+            left -= size
+            size *= 4
+        places = canvas.screen(stamp, canvas.roomy(stamp))
+        places = places[[canvas.fits(stamp, point) for point in places]] if len(places) else places
+        if not len(places):
+            return None
+        # Exponential clocks ring in the order of draws without replacement with probability P.
+        weight = probability_at(places, centres, shape, law)
+        clock = rng.exponential(size=len(places)) / np.maximum(weight, np.finfo(float).tiny)
+        return self._first(rng, canvas, stamp, places[np.argsort(clock)])
+
+    def _first(
+        self, rng: np.random.Generator, canvas: Canvas, stamp: Stamp, points: np.ndarray
+    ) -> tuple[np.ndarray, int] | None:
+        for point in points:
+            if canvas.fits(stamp, point):
+                colours = canvas.free_colours(stamp, point)
+                if len(colours):
+                    return point, int(colours[rng.integers(len(colours))])
+        return None
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Give the shapes as arrays, to be stored beside `to_dict`."""
+        return self.shapes.to_arrays()
+
+    def to_dict(self) -> dict:
+        """Give the configuration as plain values that JSON can hold."""
+        return asdict(self.config)
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], config: dict) -> MaskGenerator:
+        """Build the generator again from what `to_arrays` and `to_dict` gave."""
+        shapes = ShapeConfig(**{**config["shapes"], "scale": tuple(config["shapes"]["scale"])})
+        placement = PlacementConfig(**config["placement"])
+        whole = {**config, "shape": tuple(config["shape"]), "placement": placement, "shapes": shapes}
+        return cls(ShapeDatabase.from_arrays(arrays, shapes), MaskConfig(**whole))
+
+    def write(
+        self, folder: str | os.PathLike[str], count: int, seed: int, shape: tuple[int, int] | None = None
+    ) -> None:
+        """Write masks as ``instances/00000.png`` (16 bit) and ``masks/00000.png`` (the paper's colours).
+
+        Parameters
+        ----------
+        folder : path
+        count : int
+            Number of masks.
+        seed : int
+            Mask k is drawn from the generator of (seed, k): the same whatever is written beside it.
+        shape : (height, width), optional
+        """
+        from ..io import write_colours, write_instances
+
+        folder = Path(folder)
+        for k in range(count):
+            mask = self.sample(np.random.default_rng([seed, k]), shape)
+            write_instances(folder / "instances" / f"{k:05d}.png", mask.instances)
+            write_colours(folder / "masks" / f"{k:05d}.png", mask.colours)

@@ -1,0 +1,147 @@
+"""Every choice that makes a painter, with where it comes from, and the three presets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+UPSAMPLING = ("transposed", "resize")
+GAN_LOSSES = ("lsgan", "log")
+PERCEPTUAL = ("vgg19", "squeezenet", "auto", "none")
+PRECISIONS = ("auto", "float32")
+STYLE_DRAWS = ("joint", "independent")
+ENCODER_NORMS = ("instance", "none")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Say what one of the two training stages shows the networks, and for how long."""
+
+    shape: tuple[int, int] | None = None  # height, width that smears are resized to; None: their own. Paper: 640×1024
+    crop: int | None = None  # side of random crops in px, a multiple of 16; None (paper's): the whole smear
+    batch: int = 1  # samples per step; 1 is the reference implementation's
+    epochs: int | None = None  # passes over the smears; the paper's 120
+    steps: int | None = None  # ours: optimiser steps, instead of epochs
+    constant: float = 0.5  # part of the stage at full learning rate, then linear to 0; the reference's half
+
+    def step_count(self, smears: int) -> int:
+        """Give the number of optimiser steps over a set of `smears` images."""
+        return self.steps if self.steps is not None else max(1, self.epochs * smears // self.batch)
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Hold everything that decides what painter comes out of a set of smears.
+
+    Notes
+    -----
+    The paper (`bailo2019`) states the sizes, the two stages, the filters, the flips and the ten
+    clusters; what it does not state is taken from the reference implementation of pix2pixHD.
+    Book: chapter "How the painter is trained".
+    """
+
+    stages: tuple[Stage, Stage]  # G+E+D, then G+D on precomputed features: the paper's two stages
+    filters: int = 16  # of the first convolution of G, E and D; the paper's
+    blocks: int = 9  # residual blocks of G; the reference's
+    feature_channels: int = 3  # style features per instance; the reference's
+    discriminators: int = 2  # scales; the paper's D = (D1, D2)
+    upsample: str = "transposed"  # the paper's; "resize" (ours) paints without a checkerboard
+    encoder_norm: str = "instance"  # the reference's; "none" (ours) lets E see absolute colour
+    feature_skip: bool = False  # ours: style features also enter G's last convolution, behind every normalisation
+    gan_loss: str = "lsgan"  # the reference's; "log" is what the paper writes
+    lambda_feature_matching: float = 10.0  # the reference's
+    lambda_perceptual: float = 10.0  # the reference's
+    perceptual: str = "vgg19"  # the paper's; see bloodlib.gan.perceptual for "auto"
+    learning_rate: float = 2e-4  # the reference's
+    betas: tuple[float, float] = (0.5, 0.999)  # the reference's
+    flips: bool = True  # horizontal and vertical; the paper's
+    rotations: bool = False  # ours: quarter turns of square crops; a smear has no upright
+    precision: str = "auto"  # ours: bfloat16 autocast where the processor has it
+    clusters: int = 10  # style clusters per semantic class; the paper's
+    style_draw: str = "joint"  # ours: see bloodlib.gan.styles; "independent" is the paper's
+    checkpoint_every: int = 200  # ours, steps
+    preview_every: int = 200  # ours, steps
+
+    def __post_init__(self) -> None:
+        for name, legal in (
+            ("upsample", UPSAMPLING),
+            ("encoder_norm", ENCODER_NORMS),
+            ("gan_loss", GAN_LOSSES),
+            ("perceptual", PERCEPTUAL),
+            ("precision", PRECISIONS),
+            ("style_draw", STYLE_DRAWS),
+        ):
+            if getattr(self, name) not in legal:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(legal)}")
+        if len(self.stages) != 2:
+            raise ValueError(f"stages has {len(self.stages)} entries; needed are two, one with and one without E")
+        for stage in self.stages:
+            if (stage.epochs is None) == (stage.steps is None):
+                raise ValueError(f"a stage has epochs {stage.epochs} and steps {stage.steps}; give exactly one of them")
+            if stage.crop is not None and (stage.crop < 32 or stage.crop % 16):
+                raise ValueError(f"crop is {stage.crop}; it must be a multiple of 16 and at least 32 px")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON-able values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GanConfig:
+        """Rebuild a configuration from `to_dict`."""
+        stages = tuple(Stage(**{**s, "shape": s["shape"] and tuple(s["shape"])}) for s in values["stages"])
+        return cls(**{**values, "stages": stages, "betas": tuple(values["betas"])})
+
+    def digest(self, **more: Any) -> str:
+        """Give a short hash of all fields and of whatever else decides the result (the seed)."""
+        text = json.dumps({**self.to_dict(), **more}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+PRESETS: dict[str, GanConfig] = {
+    # Seconds on two cores: shows that everything works, not what it can do.
+    "smoke": GanConfig(
+        stages=(Stage(crop=128, batch=1, steps=32, constant=1.0), Stage(crop=128, batch=1, steps=16)),
+        filters=8,
+        blocks=3,
+        upsample="resize",
+        encoder_norm="none",
+        feature_skip=True,
+        perceptual="none",
+        learning_rate=1e-3,
+        rotations=True,
+        precision="float32",
+        checkpoint_every=24,
+        preview_every=16,
+    ),
+    # Real smears of 640×480 on two cores in under half an hour.
+    "laptop": GanConfig(
+        stages=(Stage(crop=256, batch=2, steps=900, constant=1.0), Stage(crop=256, batch=2, steps=900, constant=0.5)),
+        upsample="resize",
+        encoder_norm="none",
+        feature_skip=True,
+        perceptual="auto",
+        rotations=True,
+        checkpoint_every=100,
+        preview_every=100,
+    ),
+    # The paper's own sizes and schedule, for a GPU.
+    "paper": GanConfig(stages=(Stage(shape=(640, 1024), epochs=120), Stage(shape=(1200, 1920), epochs=120))),
+}
+
+
+def preset(profile: str, **overrides: Any) -> GanConfig:
+    """Give a preset with some of its fields replaced.
+
+    Raises
+    ------
+    ValueError
+        If the profile or a field does not exist.
+    """
+    if profile not in PRESETS:
+        raise ValueError(f"profile is {profile!r}; it can be {', '.join(PRESETS)}")
+    unknown = sorted(set(overrides) - set(GanConfig.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f"unknown setting {unknown[0]!r}; a painter has {', '.join(GanConfig.__dataclass_fields__)}")
+    return replace(PRESETS[profile], **overrides)

@@ -5,7 +5,6 @@ Usage: python tools/conda.py [--check]
 
 from __future__ import annotations
 
-import re
 import sys
 import tomllib
 from pathlib import Path
@@ -36,11 +35,15 @@ def locked_pins(lock: str, python: str = PYTHON) -> dict[str, str]:
     return pins
 
 
-def direct_names(pyproject: str) -> list[str]:
-    """List the packages that pyproject.toml asks for, extras included, without versions."""
+def direct_requirements(pyproject: str) -> list[str]:
+    """List what pyproject.toml asks for, extras included."""
     project = tomllib.loads(pyproject)["project"]
-    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
-    return sorted({canonicalize_name(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in lines})
+    return [line for part in [project["dependencies"], *project["optional-dependencies"].values()] for line in part]
+
+
+def direct_names(pyproject: str) -> list[str]:
+    """List the packages that pyproject.toml asks for, without versions."""
+    return sorted({canonicalize_name(Requirement(line).name) for line in direct_requirements(pyproject)})
 
 
 def environment_yml() -> str:

@@ -1,0 +1,66 @@
+"""Build the staged tree into HTML, always from nothing: python -m tools.build --profile smoke --data phantom."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .layout import PROFILES, Build
+
+
+def build_html(build: Build) -> int:
+    """Run Jupyter Book on a staged tree; warnings are errors, except for a single chapter.
+
+    A single chapter refers to chapters that are not there, so its warnings are only shown.
+
+    Returns
+    -------
+    int
+        Exit status of Jupyter Book; `build.html` exists only if it is 0.
+
+    Raises
+    ------
+    ValueError
+        If nothing is staged.
+    """
+    if not (build.site / "_toc.yml").exists():
+        raise ValueError(f"{os.path.relpath(build.site)}: nothing staged there; run python -m tools.stage first")
+    # An incremental build hides warnings of pages that it does not read again.
+    shutil.rmtree(build.html, ignore_errors=True)
+    work = build.pages / "_build"
+    shutil.rmtree(work, ignore_errors=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "--all", "-n", "--keep-going", "-q"]
+    command += [] if build.only else ["-W"]
+    command += ["--path-output", str(build.pages), str(build.site)]
+    # Pages that other tools would make of the tree (its .doctrees) are not part of the site.
+    done = subprocess.run(command, env=os.environ | {"JUPYTER_PLATFORM_DIRS": "1"})
+    if done.returncode == 0:
+        os.replace(work / "html", build.html)
+        shutil.rmtree(work)
+    return done.returncode
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.build", description=__doc__)
+    parser.add_argument("--profile", default="smoke", choices=PROFILES)
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--only", default="", metavar="NB")
+    options = parser.parse_args(arguments)
+    build = Build(options.profile, options.data, options.only)
+    try:
+        status = build_html(build)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if status == 0:
+        page = f"notebooks/{build.notebooks[0].stem}.html" if build.only else "index.html"
+        print(f"built {os.path.relpath(build.html / page)}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

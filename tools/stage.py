@@ -1,0 +1,182 @@
+"""Lay out what Jupyter Book builds: python -m tools.stage --profile smoke --data phantom."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from bloodlib._files import read_json
+
+from . import facts
+from .execute import is_current
+from .layout import PROFILES, Build, fingerprint
+
+BANNERS = {
+    "phantom": "Phantom build: every smear on these pages is rendered by computer. None of it is blood, "
+    "and no result here is a result on blood.",
+    "chula_rbc12": "Chula RBC-12 build: real smears, cell masks derived from them by this project. Not for diagnosis.",
+}
+
+
+def stage(build: Build) -> Path:
+    """Mirror the book's tree with the executed notebooks, and write what depends on the build.
+
+    Returns
+    -------
+    Path
+        The staged tree.
+
+    Raises
+    ------
+    ValueError
+        If a notebook of the book has no executed copy that is up to date.
+    """
+    site = build.site
+    if site.exists():
+        shutil.rmtree(site)
+    site.mkdir(parents=True)
+    shutil.copytree(build.root / "book", site / "book")
+    (site / "notebooks").mkdir()
+    for notebook in build.notebooks:
+        card = _card(notebook, build)
+        page = page_of(nbformat.read(build.executed / notebook.name, as_version=4), card)
+        nbformat.write(page, site / "notebooks" / notebook.name)
+    toc = yaml.safe_load((build.root / "_toc.yml").read_text())
+    (site / "_toc.yml").write_text(yaml.safe_dump(contents(toc, build), sort_keys=False, allow_unicode=True))
+    config = yaml.safe_load((build.root / "_config.yml").read_text())
+    (site / "_config.yml").write_text(yaml.safe_dump(configured(config, build), sort_keys=False, allow_unicode=True))
+    return site
+
+
+def _card(notebook: Path, build: Build) -> dict[str, Any]:
+    path = build.cards / f"{notebook.stem}.json"
+    card = read_json(path) if path.exists() else {"parameters": {}}
+    if not is_current(notebook, build, fingerprint(notebook, card["parameters"], build)):
+        raise ValueError(
+            f"{notebook.name}: no up-to-date executed copy in {build.executed.relative_to(build.root)}; "
+            f"run python -m tools.execute --profile {build.profile} --data {build.data} --only {notebook.stem}"
+        )
+    return card
+
+
+def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any]) -> nbformat.NotebookNode:
+    """Turn an executed notebook into a page: parameters folded, run card under the title, no leftovers of running."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = sorted({*tags, "remove-cell"})
+        elif "parameters" in tags:
+            cell.metadata["tags"] = sorted({*tags, "hide-input"})
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Show the parameters and their defaults"
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(run_card(card), id="run-card"))
+    return notebook
+
+
+def run_card(card: dict[str, Any]) -> str:
+    """Write how a page was made, as MyST, closed until it is opened."""
+    values = (
+        ", ".join(f"`{name} = {value!r}`" for name, value in card["parameters"].items()) or "the notebook's defaults"
+    )
+    rows = {
+        "Profile": card["profile"],
+        "Data set": f"`{card['data']}`",
+        "Parameters": values,
+        "Seed": card["seed"],
+        "Device": card["device"],
+        "Time": f"{card['seconds']} s",
+        "Commit": card["commit"],
+    }
+    make = f"make chapter NB={card['notebook'].split('_')[0]} PROFILE={card['profile']} DATA={card['data']}"
+    return "\n".join(
+        [
+            f"::::{{dropdown}} Run card: {card['profile']} profile, {card['data']}, {card['seconds']} s",
+            ":class-container: run-card",
+            "",
+            *[f"{name}\n: {value}\n" for name, value in rows.items()],
+            "Run it again, from the top of a checkout:",
+            "",
+            "```bash",
+            card["command"],
+            "```",
+            "",
+            "or, as a page of the book:",
+            "",
+            "```bash",
+            make,
+            "```",
+            "::::",
+        ]
+    )
+
+
+def contents(toc: dict[str, Any], build: Build) -> dict[str, Any]:
+    """Keep the whole table of contents, or, for one chapter, the prose pages and that chapter.
+
+    Raises
+    ------
+    ValueError
+        If the table of contents and notebooks/ do not list the same notebooks.
+    """
+    listed = {c["file"] for part in toc["parts"] for c in part["chapters"] if c["file"].startswith("notebooks/")}
+    present = {f"notebooks/{path.stem}" for path in build.notebooks}
+    if not build.only and listed != present:
+        raise ValueError(f"_toc.yml and notebooks/ differ in {', '.join(sorted(listed ^ present))}")
+    for part in toc["parts"]:
+        part["chapters"] = [
+            c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"] in present
+        ]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    return toc
+
+
+def configured(config: dict[str, Any], build: Build) -> dict[str, Any]:
+    """Add the numbers, the banner and, where a repository is named, its buttons."""
+    title = BANNERS.get(
+        build.data, f"This build shows {Path(build.data).name}, a data set of its reader. Not for diagnosis."
+    )
+    config["html"]["announcement"] = title
+    config["parse"]["myst_substitutions"] = facts.substitutions(build.root) | {
+        "build_profile": build.profile,
+        "build_data": Path(build.data).name,
+        "build_banner": title,
+    }
+    url = os.environ.get("REPOSITORY_URL", "").rstrip("/")
+    if url:
+        branch = os.environ.get("REPOSITORY_BRANCH", "main")
+        config["repository"] = {"url": url, "path_to_book": "", "branch": branch}
+        config["html"] |= {"use_repository_button": True, "use_issues_button": True}
+        config["launch_buttons"] = {
+            "notebook_interface": "jupyterlab",
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+        }
+    return config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.stage", description=__doc__)
+    parser.add_argument("--profile", default="smoke", choices=PROFILES)
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--only", default="", metavar="NB")
+    options = parser.parse_args(arguments)
+    try:
+        site = stage(Build(options.profile, options.data, options.only))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"staged {len(list((site / 'notebooks').iterdir()))} notebooks in {os.path.relpath(site)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

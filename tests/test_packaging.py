@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -31,10 +32,8 @@ def test_lock_file_satisfies_pyproject_and_names_no_index():
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links|^-e", lock, flags=re.M)
 
     pins = conda.locked_pins(lock)
-    project = conda.tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in project["dependencies"] + sum(project["optional-dependencies"].values(), []):
-        requirement = Requirement(line)
-        assert requirement.specifier.contains(pins[conda.canonicalize_name(requirement.name)]), line
+    for requirement in map(Requirement, conda.direct_requirements((ROOT / "pyproject.toml").read_text())):
+        assert requirement.specifier.contains(pins[conda.canonicalize_name(requirement.name)]), requirement
 
 
 def test_lock_file_installs_on_macos_without_cuda_wheels():
@@ -47,12 +46,15 @@ def test_lock_file_installs_on_macos_without_cuda_wheels():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    # Built from a copy: in the checkout, setuptools would leave build/ behind and pick up stale files from it.
     out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    # A build inside the checkout would leave build/lib behind and could pick up stale files from it.
-    base = out / "base"
+    source = out / "source"
+    for name in ("bloodlib", "data"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     done = subprocess.run(
-        [*command, f"-C--build-option=egg_info --egg-base {out}", f"-C--build-option=build --build-base {base}"],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)],
         capture_output=True,
         text=True,
     )

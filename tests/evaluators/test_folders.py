@@ -1,0 +1,60 @@
+"""Scores of two folders of instance masks against cases worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bloodlib.evaluators.folders import evaluate_folders
+from bloodlib.io import write_instances
+
+
+def squares(*corners: tuple[int, int], size: int = 10) -> np.ndarray:
+    instances = np.zeros((40, 60), np.int32)
+    for k, (row, column) in enumerate(corners, start=1):
+        instances[row : row + size, column : column + size] = k
+    return instances
+
+
+def test_equal_folders_score_one(tmp_path):
+    for folder in ("found", "truth"):
+        write_instances(tmp_path / folder / "a.png", squares((0, 0), (20, 20)))
+    scores = evaluate_folders(tmp_path / "found", tmp_path / "truth")
+    assert scores == {
+        "images": 1,
+        "Dice": 1.0,
+        "Dice pooled": 1.0,
+        "F1": 1.0,
+        "AP50": pytest.approx(1.0),
+        "AP": pytest.approx(1.0),
+        "count error": 0.0,
+    }
+
+
+def test_one_of_two_squares_missed(tmp_path):
+    write_instances(tmp_path / "found" / "instances" / "a.png", squares((0, 0)))
+    write_instances(tmp_path / "truth" / "instances" / "a.png", squares((0, 0), (20, 20)))
+    scores = evaluate_folders(tmp_path / "found", tmp_path / "truth")
+    assert scores["Dice"] == pytest.approx(2 * 100 / 300)  # 2·|p·t| / (|p| + |t|) with 100 and 200 pixels
+    assert scores["F1"] == pytest.approx(2 / 3)  # one hit, one miss
+    assert scores["AP50"] == pytest.approx(51 / 101)  # precision 1 up to recall ½: 51 of the 101 points
+    assert scores["count error"] == 1.0
+
+
+def test_names_that_do_not_pair_up_are_refused(tmp_path):
+    write_instances(tmp_path / "found" / "a.png", squares((0, 0)))
+    write_instances(tmp_path / "truth" / "b.png", squares((0, 0)))
+    with pytest.raises(ValueError, match=r"'a'.*the same names are needed"):
+        evaluate_folders(tmp_path / "found", tmp_path / "truth")
+
+
+def test_masks_of_different_size_are_refused(tmp_path):
+    write_instances(tmp_path / "found" / "a.png", squares((0, 0))[:20])
+    write_instances(tmp_path / "truth" / "a.png", squares((0, 0)))
+    with pytest.raises(ValueError, match="60×20 but its target is 60×40"):
+        evaluate_folders(tmp_path / "found", tmp_path / "truth")
+
+
+def test_a_folder_without_label_images_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no label images"):
+        evaluate_folders(tmp_path, tmp_path)

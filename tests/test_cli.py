@@ -1,0 +1,109 @@
+"""The command line does what it says, and bad input gets one sentence and a non-zero exit."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import bloodlib
+from bloodlib import cli
+from bloodlib.io import read_instances, write_instances
+
+
+@pytest.fixture
+def smears(tmp_path):
+    """A folder of four annotated smears, cut from the phantom."""
+    from bloodlib.io import write_smear
+
+    folder = tmp_path / "my_smears"
+    for smear in bloodlib.load("phantom", split="fit")[:4]:
+        write_smear(folder, smear)
+    return folder
+
+
+def test_list_names_every_set(capsys):
+    assert cli.main(["data", "list"]) == 0
+    assert {"phantom", "chula_rbc12", "bccd"} <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+
+
+def test_describe_prints_the_statistics_of_a_folder(smears, capsys):
+    assert cli.main(["data", "describe", str(smears)]) == 0
+    expected = bloodlib.describe(bloodlib.load(smears))
+    assert f"cells per image {expected.count_mean:9.1f}".split() == capsys.readouterr().out.splitlines()[0].split()[:4]
+
+
+def test_check_accepts_a_good_folder_and_names_what_is_wrong_with_a_bad_one(smears, capsys):
+    assert cli.main(["data", "check", str(smears)]) == 0
+    (victim, *_) = sorted((smears / "images").iterdir())
+    victim.write_bytes(victim.read_bytes()[:200])
+    capsys.readouterr()
+    assert cli.main(["data", "check", str(smears)]) == 1
+    assert victim.name in capsys.readouterr().out
+
+
+def test_masks_are_written_and_the_same_for_the_same_seed(smears, tmp_path):
+    for out in ("a", "b"):
+        assert cli.main(["masks", str(smears), "-n", "2", "--size", "240x160", "-o", str(tmp_path / out)]) == 0
+    first, second = ((tmp_path / out / "instances" / "00001.png").read_bytes() for out in ("a", "b"))
+    assert first == second
+    assert read_instances(tmp_path / "a" / "instances" / "00001.png").shape == (160, 240)
+
+
+def test_evaluate_prints_and_writes_the_scores(tmp_path, capsys):
+    instances = np.zeros((30, 30), np.int32)
+    instances[5:15, 5:15] = 1
+    for folder in ("found", "truth"):
+        write_instances(tmp_path / folder / "a.png", instances)
+    arguments = ["evaluate", str(tmp_path / "found"), str(tmp_path / "truth"), "--json", str(tmp_path / "scores.json")]
+    assert cli.main(arguments) == 0
+    assert "Dice             1.0000" in capsys.readouterr().out
+    assert json.loads((tmp_path / "scores.json").read_text())["F1"] == 1.0
+
+
+def test_doctor_reports_versions_and_precision(capsys):
+    assert cli.main(["doctor"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["bloodlib"] == bloodlib.__version__
+    assert report["training precision"] in {"bfloat16", "float32"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["data", "describe", "nope"], "phantom"),
+        (["data", "fetch", "nope"], "chula_rbc12"),
+        (["data", "check", "no/such/folder"], "no/such/folder"),
+        (["generate", "no/such/model", "-o", "out"], "no/such/model"),
+        (["evaluate", "no/such/folder", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    out, err = capsys.readouterr()
+    told = (out + err).strip().splitlines()
+    assert sentence in told[0]
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"), [("-n", "0", "whole number of at least 1"), ("--size", "9", "WIDTHxHEIGHT")]
+)
+def test_bad_numbers_are_refused_before_anything_runs(option, value, hint, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["masks", "phantom", "-o", str(tmp_path / "out"), option, value])
+    assert stop.value.code == 2
+    assert hint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_whose_mask_differs_in_size_is_named(smears, capsys):
+    victim = sorted((smears / "images").iterdir())[0]
+    cv2.imwrite(str(victim), np.full((20, 30, 3), 200, np.uint8))
+    assert cli.main(["masks", str(smears), "-o", str(smears / "out")]) == 1
+    assert victim.name in capsys.readouterr().err
+    assert not (smears / "out").exists()

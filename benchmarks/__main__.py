@@ -1,0 +1,24 @@
+"""Run every benchmark of this folder, one after another: python -m benchmarks [NAME …]."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all of them."""
+    known = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}")
+    for name in names or known:
+        print(f"\n## {name}", flush=True)
+        importlib.import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

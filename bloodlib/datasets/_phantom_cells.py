@@ -23,12 +23,14 @@ class Cell:
     scale: float  # thickness relative to Evans & Fung
     flatness: float  # exponent of the edge; 2 is Evans & Fung
     depth: float  # of the central dimple; 1 is Evans & Fung
-    sharpness: float  # exponent on the dimple's radius; 1 is Evans & Fung
+    dryness: float  # how far the dimple has become a step; 0 is Evans & Fung
+    step: tuple[float, float]  # where that step begins and ends, in radii
     dimple_at: tuple[float, float]  # centre of the dimple (row, column), in radii
     dimple_stretch: float  # elongation of the dimple
     dimple_angle: float
-    harmonics: np.ndarray = field(repr=False)  # (k, 3): order, amplitude in radii, phase
-    tail: tuple[float, float, float] = (0.0, 0.0, 0.3)  # amplitude in radii, direction, width in radians
+    harmonics: np.ndarray = field(repr=False)  # of the outline, (k, 3): order, amplitude in radii, phase
+    dimple_harmonics: np.ndarray = field(repr=False)  # the same of the dimple's own outline
+    bumps: np.ndarray = field(repr=False)  # tail or spikes, (k, 3): amplitude in radii, direction, width in radians
     spots: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)), repr=False)  # row, column, size, strength
 
     def outline_px(self) -> np.ndarray:
@@ -39,10 +41,9 @@ class Cell:
         ripple = np.ones_like(theta)
         for order, amplitude, phase in self.harmonics:
             ripple += amplitude * np.cos(order * theta + phase)
-        amplitude, direction, width = self.tail
-        if amplitude:
-            away = np.angle(np.exp(1j * (theta - direction)))
-            ripple += amplitude * np.exp(-(np.abs(away / width) ** 1.3))
+        for amplitude, direction, width in self.bumps:
+            away = np.abs(np.angle(np.exp(1j * (theta - direction))))
+            ripple += amplitude * np.exp(-((away / width) ** 1.3))
         return radius * ripple
 
 
@@ -56,7 +57,7 @@ def draw_cell(rng: np.random.Generator, kind: str, diameter_px: float, habit) ->
         One of `KINDS`.
     diameter_px : float
     habit : Slide
-        Its `ellipticity`, `depth`, `flatness`, `sharpness` and `roughness` are used.
+        Its `ellipticity`, `depth`, `flatness`, `dryness` and `roughness` are used.
     """
     aspect = np.exp(abs(rng.normal(0.0, habit.ellipticity)))
     if kind == "spherocyte":
@@ -67,20 +68,14 @@ def draw_cell(rng: np.random.Generator, kind: str, diameter_px: float, habit) ->
     orders = np.arange(2, 8)
     amplitudes = habit.roughness * rng.normal(0.0, 1.0, len(orders)) * (2.0 / orders) ** 1.4
     harmonics = np.stack([orders, amplitudes, rng.uniform(0, 2 * np.pi, len(orders))], axis=1)
-    if kind == "echinocyte":
-        spikes = rng.integers(11, 20)
-        more = [[spikes, rng.uniform(0.03, 0.055), rng.uniform(0, 6.28)], [spikes + 5, 0.025, rng.uniform(0, 6.28)]]
-        harmonics = np.concatenate([harmonics, more])
     depth = float(np.clip(rng.normal(habit.depth, 0.16), 0.0, 1.15))
-    stretch = float(np.exp(abs(rng.normal(0.0, 0.12))))
+    stretch = float(np.exp(abs(rng.normal(0.0, 0.2))))
     if kind in ("spherocyte", "echinocyte"):
         depth *= 0.15
     if kind == "stomatocyte":
         stretch, depth = float(rng.uniform(1.6, 2.2)), max(depth, 0.9)
     thick = float(np.exp(rng.normal(0.0, habit.thickness_spread)))
-    tail = (0.0, 0.0, 0.3)
-    if kind == "teardrop":
-        tail = (float(rng.uniform(0.3, 0.7)), float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.22, 0.36)))
+    start = float(rng.uniform(0.02, 0.3))
     return Cell(
         axes_px=(radius * aspect**0.5, radius * aspect**-0.5),
         angle=float(rng.uniform(0, 2 * np.pi)),
@@ -88,22 +83,35 @@ def draw_cell(rng: np.random.Generator, kind: str, diameter_px: float, habit) ->
         scale=thick * (1.18 if kind == "spherocyte" else 1.0),
         flatness=float(np.clip(rng.normal(habit.flatness, 0.4), 2.0, 8.0)),
         depth=depth,
-        sharpness=float(np.clip(rng.normal(habit.sharpness, 0.15), 0.7, 2.4)),
-        dimple_at=tuple(rng.normal(0.0, 0.07, 2)),
+        dryness=float(np.clip(rng.normal(habit.dryness, 0.12), 0.0, 1.0)),
+        step=(start, start + float(rng.uniform(0.3, 0.55))),
+        dimple_at=tuple(rng.normal(0.0, 0.1, 2)),
         dimple_stretch=stretch,
         dimple_angle=float(rng.uniform(0, np.pi)),
         harmonics=harmonics,
-        tail=tail,
+        dimple_harmonics=np.column_stack([[1, 2, 3], rng.normal(0, [0.10, 0.09, 0.05]), rng.uniform(0, 6.28, 3)]),
+        bumps=_bumps(rng, kind),
         spots=_spots(rng, kind),
     )
 
 
+def _bumps(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """Draw what sticks out of the outline: one tail of a teardrop, the spikes of an echinocyte."""
+    if kind == "teardrop":
+        return np.array([[rng.uniform(0.3, 0.7), rng.uniform(0, 2 * np.pi), rng.uniform(0.22, 0.36)]])
+    if kind != "echinocyte":
+        return np.zeros((0, 3))
+    count = int(rng.integers(10, 24))
+    directions = (np.arange(count) + rng.uniform(-0.35, 0.35, count)) * (2 * np.pi / count)
+    return np.column_stack([rng.uniform(0.03, 0.13, count), directions, rng.uniform(0.06, 0.12, count)])
+
+
 def _spots(rng: np.random.Generator, kind: str) -> np.ndarray:
     """Draw inclusions and blisters: row, column, size (radii), thickness added (µm)."""
-    count = int(rng.poisson(6.0 if kind == "echinocyte" else 0.12))
+    count = int(rng.poisson(6.0 if kind == "echinocyte" else 0.05))
     strength = rng.choice([-0.7, 0.9], count) if kind == "echinocyte" else rng.choice([2.5, -0.8], count)
     at = rng.uniform(-0.6, 0.6, (count, 2))
-    return np.column_stack([at, rng.uniform(0.05, 0.12, count), strength])
+    return np.column_stack([at, rng.uniform(0.04, 0.12, count), strength])
 
 
 def cell_patch(
@@ -145,10 +153,12 @@ def _thickness(cell: Cell, rows: np.ndarray, cols: np.ndarray, rho: np.ndarray) 
     cosine, sine = np.cos(cell.dimple_angle), np.sin(cell.dimple_angle)
     stretch = cell.dimple_stretch
     ring = np.hypot((cosine * along + sine * down) / stretch**0.5, (cosine * down - sine * along) * stretch**0.5)
+    theta = np.arctan2(down, along)
+    ring = ring * (1.0 + sum(size * np.cos(order * theta + phase) for order, size, phase in cell.dimple_harmonics))
     # Towards the edge the dimple's own centre and stretch give way to the outline's.
     inner = np.clip(1.0 - rho, 0.0, 1.0) ** 0.5
     ring = np.clip(inner * ring + (1.0 - inner) * rho, 0.0, 1.0)
-    profile = optics.dimple(ring**cell.sharpness, cell.depth)
+    profile = optics.dimple(optics.dried(ring, cell.dryness, *cell.step), cell.depth)
     if cell.kind == "target":
         profile = profile + 1.9 * np.exp(-((ring / 0.27) ** 2))
     for row, col, size, strength in cell.spots:

@@ -8,9 +8,9 @@ import numpy as np
 from ._phantom_optics import smooth_noise
 
 # Absorbance per colour channel (R, G, B) of stained matter at unit density; ours, by eye.
-NUCLEUS = np.float32([0.62, 0.95, 0.30])
+NUCLEUS = np.float32([0.55, 0.80, 0.28])
 CYTOPLASM = np.float32([0.16, 0.20, 0.08])
-PLATELET = np.float32([0.38, 0.55, 0.16])
+PLATELET = np.float32([0.32, 0.44, 0.17])
 DIRT = np.float32([0.55, 0.50, 0.48])
 
 
@@ -41,7 +41,7 @@ def add_white_cell(
     theta = np.arctan2(rows, cols)
     rho = np.hypot(rows, cols) / (radius_px * (1 + 0.05 * np.cos(3 * theta + bend) + 0.04 * np.cos(2 * theta + turn)))
     body = np.clip((1.0 - rho) * radius_px * 0.5, 0, 1)
-    nucleus = np.full(rho.shape, -1.0, dtype=np.float32)
+    nucleus = np.full(rho.shape, -radius_px, dtype=np.float32)
     for lobe in range(lobes):
         if lobes == 1:
             at, size = 0.12, 0.72
@@ -50,9 +50,9 @@ def add_white_cell(
         angle = turn + lobe * (4.4 / lobes)
         away = np.hypot(rows - at * radius_px * np.sin(angle), cols - at * radius_px * np.cos(angle))
         nucleus = np.maximum(nucleus, size * radius_px - away)
-    nucleus = np.clip(nucleus * 0.45 + 0.25 * grain, 0, 1) * body
+    nucleus = np.clip(nucleus * 0.35 + 0.2 * grain, 0, 1) * body
     absorbance[where] += (body * (1 + 0.18 * grain))[..., None] * CYTOPLASM
-    absorbance[where] += (nucleus * (0.85 + 0.10 * grain))[..., None] * NUCLEUS
+    absorbance[where] += (nucleus * (0.75 + 0.12 * grain))[..., None] * NUCLEUS
     phase_um[where] += 2.0 * np.sqrt(np.clip(1 - rho**2, 0, None)) + 0.5 * nucleus
 
 
@@ -70,11 +70,11 @@ def add_platelet(
     where, rows, cols = window
     theta = np.arctan2(rows, cols)
     edge = radius_px * (1 + sum(ripple[k] * np.cos((k + 2) * theta + phase[k]) for k in range(3)))
-    body = np.clip((edge - np.hypot(rows, cols)) * 0.5 + 0.5, 0, 1)
+    body = np.clip((edge - np.hypot(rows, cols)) * 0.35 + 0.5, 0, 1)
     dots = np.zeros_like(body)
     for (row, col), width in zip(at, size, strict=True):
         dots += np.exp(-((rows - row) ** 2 + (cols - col) ** 2) / (2 * width**2))
-    density = body * (0.30 + 0.75 * np.clip(dots, 0, 1.4))
+    density = body * (0.22 + 0.8 * np.clip(dots, 0, 1.3))
     absorbance[where] += density[..., None].astype(np.float32) * PLATELET
     phase_um[where] += (0.8 * density).astype(np.float32)
 

@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 class Aggregation:
     """Say how cells gather; all values are ours."""
 
-    parents_share: float = 0.6  # cells that start around a cluster's parent; the others start anywhere
+    parents_share: float = 0.3  # cells that start around a cluster's parent; the others start anywhere
     cells_per_parent: float = 6.0  # mean size of a starting cluster
-    spread: float = 1.6  # standard deviation of a starting cluster, in mean diameters
+    spread: float = 2.0  # standard deviation of a starting cluster, in mean diameters
     attraction: float = 0.06  # step towards a neighbour within reach, in mean radii
     reach: float = 0.7  # gap up to which cells attract, in mean radii
     agitation: float = 0.10  # random step at the start, in mean radii; falls to nothing
@@ -42,7 +42,7 @@ def aggregate(
     angles : float (n,)
         Direction of the first half axis, in radians from the column axis.
     softness : float (n,)
-        Share of the contact distance that a cell lets others overlap it, in [0, 1).
+        Share of the contact distance by which a cell lets some of the others overlap it, in [0, 1).
     config : Aggregation
 
     Returns
@@ -71,7 +71,9 @@ def aggregate(
             tree = cKDTree(centres % size, boxsize=size)
             pairs = tree.query_pairs(min(far + 0.5 * mean_radius, 0.5 * float(size.min())), output_type="ndarray")
             first, second = pairs[:, 0], pairs[:, 1]
-            allowed = 1.0 - np.maximum(softness[first], softness[second])
+            # A soft cell overlaps about one neighbour in three, not all of them.
+            chosen = (first + second) % 3 == 0
+            allowed = 1.0 - np.where(chosen, np.maximum(softness[first], softness[second]), 0.0)
         apart = centres[second] - centres[first]
         apart -= size * np.rint(apart / size)
         distance = np.maximum(np.hypot(apart[:, 0], apart[:, 1]), 1e-6)

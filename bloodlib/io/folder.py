@@ -1,0 +1,291 @@
+"""A folder of smears: images/ beside instances/, masks/ or coco.json."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .._files import read_json
+from ..smears import Smear, SmearFolder
+from .coco import CocoFile, read_coco, write_coco
+from .images import SUFFIXES, DataWarning, image_size, read_image, write_image
+from .labels import mask_size, read_colours, read_instances, write_instances
+
+_LAYOUT = "a folder of smears holds images/ and one of instances/ (ids), masks/ (colours) or coco.json"
+_PARTS = ("fit", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Report one problem of a data folder: an error keeps a smear from being read, a warning does not."""
+
+    level: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.text}"
+
+
+@dataclass
+class _Survey:
+    """Hold what a look at names and headers tells about a folder."""
+
+    folder: Path
+    kind: str = ""
+    images: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    def error(self, text: str, name: str = "") -> None:
+        self.findings.append(Finding("error", text))
+        self.broken.add(name)
+
+    @cached_property
+    def coco(self) -> CocoFile | None:
+        path = self.folder / "coco.json"
+        return read_coco(path) if path.is_file() else None
+
+    def read(self, name: str) -> Smear:
+        image = read_image(self.images[name])
+        if self.kind == "coco.json":
+            instances, classes = self.coco.instances(name)
+        else:
+            read = read_instances if self.kind == "instances" else read_colours
+            instances, classes = read(self.masks[name]), None
+            if self.coco and self.kind == "instances":
+                classes = self.coco.numbered_classes(name, int(instances.max()))
+        if instances.shape != image.shape[:2]:
+            raise ValueError(_different(self.images[name], image.shape[:2], self._mask_name(name), instances.shape))
+        return Smear(image, instances, classes=classes, name=name, group=self.groups.get(name, ""))
+
+    def _mask_name(self, name: str) -> str | Path:
+        return self.masks.get(name, self.folder / "coco.json")
+
+
+def _different(image: Path, shape: Sequence[int], mask: str | Path, mask_shape: Sequence[int]) -> str:
+    return (
+        f"{image}: the image is {shape[1]}×{shape[0]} but its mask ({mask}) is {mask_shape[1]}×{mask_shape[0]}; "
+        "both must have one size, so was one of them resized, rotated or cropped?"
+    )
+
+
+def _survey(folder: str | os.PathLike[str]) -> _Survey:
+    """Look at names, headers and splits.json, collecting every problem on the way."""
+    survey = _Survey(Path(folder))
+    if not survey.folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder; {_LAYOUT}")
+    if not (survey.folder / "images").is_dir():
+        found = ", ".join(sorted(entry.name for entry in survey.folder.iterdir())[:5]) or "nothing at all"
+        raise FileNotFoundError(f"{folder}: has no images/ (it holds {found}); {_LAYOUT}")
+    kinds = [kind for kind in ("instances", "masks", "coco.json") if (survey.folder / kind).exists()]
+    if not kinds:
+        raise FileNotFoundError(f"{folder}: has images/ but no masks; {_LAYOUT}")
+    survey.kind = kinds[0]
+    survey.images = _pictures(survey, "images")
+    if not survey.images and not survey.broken:
+        raise ValueError(f"{survey.folder / 'images'}: holds no image; allowed are {', '.join(SUFFIXES)} files")
+    if survey.kind == "coco.json":
+        _pair(survey, dict.fromkeys(survey.coco.sizes, survey.folder / "coco.json"))
+    else:
+        survey.masks = _pictures(survey, survey.kind)
+        _pair(survey, survey.masks)
+    for name in sorted(survey.images):
+        _compare(survey, name)
+    survey.groups = dict(survey.coco.groups) if survey.coco else {}
+    _read_splits(survey)
+    return survey
+
+
+def _pictures(survey: _Survey, below: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted((survey.folder / below).iterdir()):
+        if path.name.startswith(".") or path.name == "Thumbs.db":
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            text = f"{path}: is passed over, its ending is none of {', '.join(SUFFIXES)}; convert it if it is needed"
+            survey.findings.append(Finding("warning", text))
+        elif path.stem in found:
+            survey.error(
+                f"{path}: has the same name as {found[path.stem].name}; every smear needs one file, remove one"
+            )
+        else:
+            found[path.stem] = path
+    return found
+
+
+def _pair(survey: _Survey, masks: dict[str, Path]) -> None:
+    for here, there, what, other in (
+        (survey.images, masks, "image", f"mask in {survey.kind}"),
+        (masks, survey.images, "mask", "image in images"),
+    ):
+        alone = sorted(set(here) - set(there))
+        if alone:
+            first = ", ".join(alone[:5]) + (", …" if len(alone) > 5 else "")
+            files = f"{survey.folder}: {len(alone)} {what}{'s have' if len(alone) > 1 else ' has'} no {other} ({first})"
+            survey.error(f"{files}; they pair up by name without ending, so add, rename or remove")
+            survey.broken.update(alone)
+
+
+def _compare(survey: _Survey, name: str) -> None:
+    shapes = []
+    for path, read_size in ((survey.images[name], image_size), (survey.masks.get(name), mask_size)):
+        if path is None:
+            continue
+        try:
+            shapes.append(read_size(path))
+        except (ValueError, OSError) as error:
+            survey.error(str(error), name)
+    if survey.kind == "coco.json" and name in survey.coco.sizes:
+        shapes.append(survey.coco.sizes[name])
+    if len(shapes) == 2 and shapes[0] != shapes[1]:
+        survey.error(_different(survey.images[name], shapes[0], survey._mask_name(name), shapes[1]), name)
+
+
+def _read_splits(survey: _Survey) -> None:
+    path = survey.folder / "splits.json"
+    if not path.is_file():
+        return
+    content = read_json(path)
+    if not isinstance(content, dict) or set(content) - {*_PARTS, "groups"} or not set(content) & set(_PARTS):
+        found = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content).__name__
+        survey.error(
+            f"{path}: holds {found or 'nothing'}; allowed are lists of names fit, validation, test, and groups"
+        )
+        return
+    survey.groups |= content.get("groups", {})
+    survey.parts = {part: content.get(part, []) for part in _PARTS}
+    home: dict[str, str] = {}
+    slides: dict[str, str] = {}
+    for part, names in survey.parts.items():
+        for name in names:
+            slide = survey.groups.get(name)
+            if name not in survey.images:
+                survey.error(f"{path}: {part} names {name!r}, but images/ has no such file; correct or remove it")
+            elif name in home:
+                survey.error(f"{path}: {name!r} is in {home[name]} and in {part}; every smear belongs to one part")
+            elif slide and slides.setdefault(slide, part) != part:
+                survey.error(f"{path}: the group {slide!r} is in {slides[slide]} and in {part}; split by group")
+            home.setdefault(name, part)
+
+
+def read_folder(path: str | os.PathLike[str], split: str = "all") -> SmearFolder:
+    """Open a folder of smears, checked by names and headers now and by content when read.
+
+    Parameters
+    ----------
+    path : path
+        images/ with instances/ (label images), masks/ (colour masks) or coco.json; the first of
+        these that is there counts, and coco.json beside instances/ gives the classes. Files pair
+        up by name without ending. splits.json, if any: ``{"fit": [names], "validation": …,
+        "test": …, "groups": {name: slide}}``.
+    split : {"all", "train", "fit", "validation", "test"}
+        Other than "all" only with splits.json; train is fit and validation.
+
+    Returns
+    -------
+    SmearFolder
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        At the first problem; `check_folder` lists all of them.
+    """
+    survey = _survey(path)
+    errors = [finding.text for finding in survey.findings if finding.level == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more: `bloodlib data check {path}` lists them)" if len(errors) > 1 else ""
+        raise ValueError(errors[0] + more)
+    if split == "all":
+        names = sorted(survey.images)
+    elif not survey.parts:
+        raise ValueError(
+            f"{path}: split {split!r} is asked for, but the folder has no splits.json; "
+            'it has only split "all", so add the file {"fit": […], "validation": […], "test": […]} or ask for that'
+        )
+    else:
+        parts = {**survey.parts, "train": survey.parts["fit"] + survey.parts["validation"]}
+        if not parts.get(split):
+            legal = ", ".join(["all", *(part for part, names in parts.items() if names)])
+            raise ValueError(f"{path}: splits.json has no smears for {split!r}; it has {legal}")
+        names = sorted(parts[split])
+    classes = {"class_names": survey.coco.class_names} if survey.coco and survey.kind != "masks" else {}
+    return SmearFolder(
+        names,
+        survey.read,
+        groups=[survey.groups.get(name, "") for name in names],
+        title=survey.folder.resolve().name,
+        **classes,
+    )
+
+
+def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
+    """Read all of a folder and list every problem, where `read_folder` stops at the first.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_folder`.
+
+    Returns
+    -------
+    list of Finding
+        Empty if all is well; each text names its file.
+    """
+    try:
+        survey = _survey(path)
+    except (ValueError, OSError) as error:
+        return [Finding("error", str(error))]
+    for name in sorted(set(survey.images) - survey.broken):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                survey.read(name)
+            except (ValueError, OSError) as error:
+                survey.error(str(error), name)
+        texts = (str(entry.message) for entry in caught if issubclass(entry.category, DataWarning))
+        survey.findings.extend(Finding("warning", text) for text in texts)
+    return survey.findings
+
+
+def write_smear(folder: str | os.PathLike[str], smear: Smear) -> None:
+    """Write a smear as instances/NAME.png (16-bit ids) and images/NAME.png, each whole or not at all.
+
+    The image comes last: where it is, the smear is complete.
+    """
+    _refuse_name(folder, smear.name)
+    write_instances(Path(folder) / "instances" / f"{smear.name}.png", smear.instances)
+    write_image(Path(folder) / "images" / f"{smear.name}.png", smear.image)
+
+
+def _refuse_name(folder: str | os.PathLike[str], name: str) -> None:
+    if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or Path(f"{name}.png").stem != name:
+        raise ValueError(f"{folder}: {name!r} cannot be the name of a smear; use letters, digits, '-' and '_'")
+
+
+def write_folder(
+    folder: str | os.PathLike[str], smears: Iterable[Smear], class_names: Sequence[str] = ("red blood cell",)
+) -> None:
+    """Write smears as a folder that `read_folder` opens again, classes and groups included.
+
+    Parameters
+    ----------
+    folder : path
+        Gets images/, instances/ and coco.json (written last).
+    smears : iterable of Smear
+    class_names : sequence of str
+        What ``Smear.classes`` mean.
+    """
+
+    def written() -> Iterable[Smear]:
+        for smear in smears:
+            write_smear(folder, smear)
+            yield smear
+
+    write_coco(Path(folder) / "coco.json", written(), class_names)

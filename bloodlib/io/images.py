@@ -1,0 +1,136 @@
+"""Read and write pictures, refusing what would silently become something else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .._files import replacing
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_GREY = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha"}
+_TO_RGB = "Image.open(old).convert('RGB').save(new) of Pillow does it"
+
+
+class DataWarning(UserWarning):
+    """Something in a data file that was worked around, and that its owner should look at."""
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open an image with Pillow; whatever it cannot read becomes one clear ValueError."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; is the path, or its ending, misspelt?")
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the file is empty (0 bytes); copy or export it again")
+    try:
+        with Image.open(path) as picture:
+            if getattr(picture, "n_frames", 1) > 1:
+                raise ValueError(f"{path}: holds {picture.n_frames} pages, needed is one picture; save each by itself")
+            yield picture
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, EOFError, struct.error and more
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
+        raise ValueError(
+            f"{path}: cannot be read as an image ({error}); allowed are whole {', '.join(SUFFIXES)} files, "
+            "so was it cut short, or is it no image?"
+        ) from error
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Give (rows, columns) from the header alone; raise as `read_image` does for what it would refuse."""
+    with opened(path) as picture:
+        _refuse(path, picture)
+        return picture.height, picture.width
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an 8-bit colour image.
+
+    Parameters
+    ----------
+    path : path
+        PNG, JPEG, TIFF or BMP, RGB with 8 bits per channel; a palette is resolved to RGB.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+        RGB.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file; if it is cut short or no image; if it is grayscale, has an alpha
+        channel, 16 bits per channel or another colour model. None of these is converted silently:
+        what alpha hides and what 16 bits mean only their owner knows, and stain is colour.
+    """
+    with opened(path) as picture:
+        _refuse(path, picture)
+        return np.array(picture.convert("RGB"))
+
+
+def _refuse(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    mode = picture.mode
+    if mode == "P":
+        if "transparency" not in picture.info:
+            return
+        mode = "palette with transparency"
+    elif mode == "RGB" and bits(picture) == 8:
+        return
+    if mode in _GREY or mode.startswith(("I", "F")):
+        found = _GREY.get(mode, f"grayscale of {bits(picture)} bits")
+        fix = f"take the colour original; if there is none, convert it yourself ({_TO_RGB})"
+    elif mode == "RGB":
+        found, fix = f"RGB with {bits(picture)} bits per channel", "scale it to 0..255 and save it with 8"
+    elif mode in ("RGBA", "palette with transparency"):
+        found = "RGBA (RGB with an alpha channel)" if mode == "RGBA" else mode
+        fix = f"save it without transparency ({_TO_RGB})"
+    else:
+        found, fix = f"of colour mode {mode}", f"save it as RGB ({_TO_RGB})"
+    raise ValueError(f"{path}: the image is {found}, needed is RGB with 8 bits per channel; {fix}")
+
+
+def bits(picture: Image.Image) -> int:
+    """Give the bits per channel in the file, which Pillow's mode hides for 16-bit RGB."""
+    if picture.mode.startswith(("I;16",)):
+        return 16
+    if picture.mode in ("I", "F"):
+        return 32
+    raw = str(picture.tile[0][3]) if picture.tile else ""
+    return 16 if ";16" in raw else 8
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write an RGB image as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .png: a lossy file would not give back what was written.
+    image : uint8 (H, W, 3)
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{path}: the image is {image.dtype} {image.shape}, needed is uint8 (H, W, 3) RGB")
+    write_png(path, image[..., ::-1])
+
+
+def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write a uint8 or uint16 array (H, W) or (H, W, 3 in BGR order) as PNG, whole or not at all."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"{path}: written is PNG, so the name must end in .png")
+    if not array.size:
+        raise ValueError(f"{path}: the array of shape {array.shape} has no pixel to write")
+    done, encoded = cv2.imencode(".png", array)
+    if not done:
+        raise ValueError(f"{path}: an array of {array.dtype} {array.shape} cannot be written as PNG")
+    with replacing(path) as beside:
+        beside.write_bytes(encoded.tobytes())

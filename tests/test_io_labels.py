@@ -1,0 +1,289 @@
+"""Pictures, label images and colour masks: what is read is what was drawn, or a clear refusal."""
+
+from __future__ import annotations
+
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from skimage import io as skio
+
+from bloodlib.io import (
+    DataWarning,
+    colours_to_instances,
+    read_colours,
+    read_image,
+    read_instances,
+    write_image,
+    write_instances,
+)
+from bloodlib.smears import relabel
+
+
+def discs(shape, *centres_and_radii):
+    """Label discs 1, 2, …; later ones do not overwrite earlier ones."""
+    rows, columns = np.indices(shape)
+    instances = np.zeros(shape, np.int32)
+    for identity, (row, column, radius) in enumerate(centres_and_radii, start=1):
+        inside = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+        instances[inside & (instances == 0)] = identity
+    return instances
+
+
+def paint(instances, *colours):
+    return np.array([(0, 0, 0), *colours], np.uint8)[instances]
+
+
+def many_cells():
+    centres = [(20 + 40 * i, 20 + 40 * j, 15) for i in range(6) for j in range(8)]
+    return discs((240, 320), *centres)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+# --- images
+
+
+def test_image_comes_back_and_outside_readers_agree(tmp_path, image):
+    write_image(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+    np.testing.assert_array_equal(skio.imread(tmp_path / "a.png"), image)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], image)
+
+
+def test_palette_image_is_resolved_to_its_colours(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]], [[40, 50, 60], [10, 20, 30]]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "found"),
+    [
+        ("L", "a.png", "grayscale"),
+        ("1", "a.png", "black and white"),
+        ("LA", "a.png", "grayscale with alpha"),
+        ("RGBA", "a.png", "RGBA"),
+        ("CMYK", "a.jpg", "CMYK"),
+        ("I;16", "a.png", "grayscale of 16 bits"),
+    ],
+)
+def test_image_that_is_not_rgb_is_refused(tmp_path, image, mode, name, found):
+    if mode == "I;16":
+        cv2.imwrite(str(tmp_path / name), image[..., 0].astype(np.uint16))
+    else:
+        Image.fromarray(image).convert(mode).save(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"a\.\w+: the image is .*{found}.*needed is RGB with 8 bits"):
+        read_image(tmp_path / name)
+
+
+def test_sixteen_bit_colour_is_refused_and_not_cut_to_its_high_bytes(tmp_path, image):
+    cv2.imwrite(str(tmp_path / "a.png"), image.astype(np.uint16) * 16)
+    with pytest.raises(ValueError, match=r"a\.png: the image is RGB with 16 bits per channel"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0.01])
+def test_truncated_image_is_refused(tmp_path, image, suffix, kept):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.tile(image, (4, 4, 1))).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(ValueError, match=rf"a\.{suffix}: cannot be read as an image .* was it cut short"):
+        read_image(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "b.png").touch()
+    with pytest.raises(ValueError, match=r"a\.png: cannot be read as an image"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"b\.png: the file is empty"):
+        read_image(tmp_path / "b.png")
+    with pytest.raises(FileNotFoundError, match=r"c\.png: there is no such file"):
+        read_image(tmp_path / "c.png")
+
+
+def test_several_pages_are_refused(tmp_path, image):
+    page = Image.fromarray(image)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with pytest.raises(ValueError, match=r"a\.tif: holds 2 pages"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
+def test_only_rgb_is_written_and_nothing_is_left(tmp_path, bad):
+    with pytest.raises(ValueError, match=r"a\.png: the image is"):
+        write_image(tmp_path / "a.png", bad)
+    assert not list(tmp_path.iterdir())
+
+
+def test_lossy_names_are_refused(tmp_path, image):
+    with pytest.raises(ValueError, match=r"must end in \.png"):
+        write_image(tmp_path / "a.jpg", image)
+
+
+# --- label images
+
+
+@given(
+    hnp.arrays(
+        np.int32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.sampled_from([0, 1, 255, 256, 65535]),
+    )
+)
+def test_label_image_comes_back_numbered(tmp_path_factory, ids):
+    path = tmp_path_factory.mktemp("labels") / "a.png"
+    write_instances(path, ids)
+    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), ids)
+    if not ids.any():
+        with pytest.raises(ValueError, match="holds no cell"):
+            read_instances(path)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # one id in several places
+        instances = read_instances(path)
+    assert instances.dtype == np.int32
+    np.testing.assert_array_equal(instances, relabel(ids)[0])
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [("uint8", "png"), ("uint8", "tif"), ("uint16", "tif"), ("int32", "tif")])
+def test_other_label_files_are_read(tmp_path, dtype, suffix):
+    ids = (discs((30, 50), (14, 14, 9), (14, 36, 9)) * 100).astype(dtype)
+    path = tmp_path / f"a.{suffix}"
+    skio.imsave(path, ids, check_contrast=False)
+    np.testing.assert_array_equal(read_instances(path), ids // 100)
+
+
+def test_indices_of_a_palette_are_ids(tmp_path):
+    ids = discs((30, 50), (14, 14, 9), (14, 36, 9)).astype(np.uint8)
+    picture = Image.fromarray(ids, "P")
+    picture.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 200])
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_instances(tmp_path / "a.png"), ids)
+
+
+def test_ids_that_do_not_fit_are_refused_and_not_wrapped(tmp_path):
+    for ids in (np.array([[0, 65536]]), np.array([[-1, 1]])):
+        with pytest.raises(ValueError, match=r"a\.png: ids run from .* allowed in a 16-bit PNG are 0\.\.65535"):
+            write_instances(tmp_path / "a.png", ids)
+    with pytest.raises(ValueError, match="needed are integers"):
+        write_instances(tmp_path / "a.png", np.zeros((3, 3)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_colour_in_a_label_image_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", paint(discs((20, 20), (9, 9, 6)), (255, 0, 0)))
+    with pytest.raises(ValueError, match=r"a\.png: the label mask is in colour .* put .* in masks/"):
+        read_instances(tmp_path / "a.png")
+
+
+def test_semantic_mask_among_labels_is_pointed_out(tmp_path):
+    write_instances(tmp_path / "a.png", (discs((30, 50), (14, 14, 9), (14, 36, 9)) > 0) * 255)
+    with pytest.warns(DataWarning, match=r"a\.png: all 2 separate places have the one id 255.* masks/"):
+        read_instances(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", [read_instances, read_colours])
+def test_mask_saved_as_jpeg_is_refused(tmp_path, reader):
+    cells = many_cells()
+    colours = np.random.default_rng(1).integers(60, 256, (cells.max(), 3))
+    pixels = (cells * 5).astype(np.uint8) if reader is read_instances else paint(cells, *colours)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=90)
+    with pytest.raises(ValueError, match=r"a\.jpg: the mask is a JPEG"):
+        reader(tmp_path / "a.jpg")
+    Image.open(tmp_path / "a.jpg").save(tmp_path / "b.png")  # the damage stays when it is saved again
+    with pytest.raises(ValueError, match=r"b\.png: the mask holds \d{2,} different values .* saved as JPEG"):
+        reader(tmp_path / "b.png")
+
+
+# --- colour masks
+
+
+@given(hnp.arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 30)))
+def test_one_colour_per_block_gives_one_cell_per_block(blocks):
+    blocks = np.where(blocks > 0, np.arange(1, blocks.size + 1).reshape(blocks.shape), 0)  # all colours differ
+    instances = np.kron(blocks, np.ones((3, 3), np.int32)).astype(np.int32)
+    colours = np.stack([instances * 7 % 256, instances % 256, instances * 3 % 256], axis=2).astype(np.uint8)
+    np.testing.assert_array_equal(colours_to_instances(colours), relabel(instances)[0])
+
+
+def test_one_colour_in_two_places_is_two_cells():
+    cells = discs((30, 60), (14, 14, 9), (14, 44, 9))
+    np.testing.assert_array_equal(colours_to_instances(paint(cells, (9, 9, 9), (9, 9, 9))), cells)
+
+
+def test_background_is_a_choice():
+    cells = discs((30, 30), (14, 14, 9))
+    white = np.where(cells[..., None] > 0, np.uint8(0), np.uint8(255)).repeat(3, axis=2)
+    np.testing.assert_array_equal(colours_to_instances(white, background=(255, 255, 255)), cells)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_colour_mask_is_read_in_any_exact_mode(tmp_path, mode):
+    cells = discs((30, 50), (14, 14, 9), (16, 33, 10))
+    picture = Image.fromarray(paint(cells, (250, 10, 10), (10, 250, 10)))
+    picture.convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_colours(tmp_path / "a.png"), cells)
+
+
+def test_transparent_is_background_and_half_transparent_is_refused(tmp_path):
+    cells = discs((30, 30), (14, 14, 9))
+    pixels = np.full((30, 30, 4), 200, np.uint8)
+    pixels[..., 3] = np.where(cells, 255, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_colours(tmp_path / "a.png"), cells)
+    pixels[0, :5, 3] = 120
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: 5 pixels of the colour mask are half transparent"):
+        read_colours(tmp_path / "a.png")
+
+
+def test_mask_without_a_cell_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.png: the mask holds no cell"):
+        read_colours(tmp_path / "a.png")
+
+
+def test_smooth_brush_is_refused(tmp_path):
+    sharp = paint(many_cells(), *[(200, 30 + 4 * k, 90) for k in range(48)])
+    write_image(tmp_path / "a.png", cv2.GaussianBlur(sharp, (3, 3), 0))
+    with pytest.raises(ValueError, match=r"a\.png: .* smooth brush"):
+        read_colours(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("gap", [40, 36, 32])  # tangent discs of radius 20, then ever deeper joined
+@pytest.mark.parametrize("others", [0, 5])
+def test_touching_cells_of_one_colour_are_reported_where_they_are(tmp_path, gap, others):
+    far = [(90, 25 + 50 * k, 20) for k in range(others)]
+    cells = discs((120, 300), (30, 60, 20), (30, 60 + gap, 20), *far)
+    colours = [(200, 0, 0), (200, 0, 0), *[(0, 0, 200)] * others]
+    write_image(tmp_path / "a.png", paint(cells, *colours))
+    place = rf"around column {60 + gap // 2}, row 30 "
+    with pytest.warns(DataWarning, match=rf"a\.png: the region {place}.*looks like touching cells") as caught:
+        instances = read_colours(tmp_path / "a.png")
+    assert len(caught) == 1
+    assert instances.max() == 1 + others
+
+
+def test_single_cells_of_many_shapes_are_not_reported(tmp_path):
+    cells = np.zeros((200, 400), np.uint8)
+    cv2.ellipse(cells, (60, 50), (40, 15), 30, 0, 360, 1, -1)  # elliptocyte
+    cv2.circle(cells, (160, 50), 30, 2, -1)
+    cv2.circle(cells, (160, 50), 12, 0, -1)  # ring
+    cv2.ellipse(cells, (260, 60), (40, 40), 0, 200, 340, 3, 14)  # sickle
+    cv2.circle(cells, (60, 150), 38, 4, -1)  # large
+    cv2.circle(cells, (199, 180), 30, 5, -1)  # cut by the border
+    write_image(tmp_path / "a.png", paint(cells, *[(50 * k, 0, 9) for k in range(1, 6)]))
+    assert read_colours(tmp_path / "a.png").max() == 5

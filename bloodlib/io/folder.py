@@ -153,11 +153,11 @@ def _read_splits(survey: _Survey) -> None:
     if not path.is_file():
         return
     content = read_json(path)
-    if not isinstance(content, dict) or set(content) - {*_PARTS, "groups"} or not set(content) & set(_PARTS):
-        found = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content).__name__
-        survey.error(
-            f"{path}: holds {found or 'nothing'}; allowed are lists of names fit, validation, test, and groups"
-        )
+    kinds = {"fit": list, "validation": list, "test": list, "groups": dict}
+    given = content if isinstance(content, dict) else {}
+    if not set(given) & set(_PARTS) or any(not isinstance(given[key], kinds.get(key, ())) for key in given):
+        found = ", ".join(f"{key}: {type(value).__name__}" for key, value in given.items()) or type(content).__name__
+        survey.error(f"{path}: holds {found}; allowed are lists of names fit, validation, test, and a map groups")
         return
     survey.groups |= content.get("groups", {})
     survey.parts = {part: content.get(part, []) for part in _PARTS}

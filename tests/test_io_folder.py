@@ -1,0 +1,291 @@
+"""Folders of smears: what comes in, what is refused, and that nothing is written by half."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import bloodlib
+from bloodlib.io import (
+    DataWarning,
+    check_folder,
+    read_folder,
+    write_coco,
+    write_folder,
+    write_image,
+    write_instances,
+    write_smear,
+)
+from bloodlib.smears import Smear
+
+SHAPE = (40, 60)
+
+
+def make(name, classes=None, group="", shape=SHAPE):
+    rng = np.random.default_rng(len(name))
+    instances = np.zeros(shape, np.int32)
+    for k, (row, column) in enumerate([(10, 12), (10, 31), (28, 30)], start=1):
+        instances[row - 8 : row + 9, column - 9 : column + 10] = k
+    return Smear(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), instances, classes, name=name, group=group)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three good smears as label images."""
+    for name in ("a", "b", "c"):
+        write_smear(tmp_path / "set", make(name))
+    return tmp_path / "set"
+
+
+def as_colours(folder):
+    """Turn the label images of a folder into colour masks."""
+    for path in (folder / "instances").iterdir():
+        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        write_image(
+            folder / "masks" / path.name, np.array([[0] * 3, [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)[ids]
+        )
+        path.unlink()
+    (folder / "instances").rmdir()
+
+
+def as_coco(folder):
+    write_coco(folder / "coco.json", list(read_folder(folder)))
+    for path in (folder / "instances").iterdir():
+        path.unlink()
+    (folder / "instances").rmdir()
+
+
+def errors(folder):
+    return [finding.text for finding in check_folder(folder) if finding.level == "error"]
+
+
+def refused(folder, pattern):
+    """Both ways in must say it: opening (now or when read) and checking."""
+    with pytest.raises((ValueError, FileNotFoundError), match=pattern):
+        list(bloodlib.load(folder))
+    found = errors(folder)
+    assert len(found) == 1
+    with pytest.raises((ValueError, FileNotFoundError), match=pattern):
+        raise ValueError(found[0])
+
+
+# --- good folders
+
+
+@pytest.mark.parametrize("change", [lambda folder: None, as_colours, as_coco])
+def test_each_kind_of_folder_gives_back_what_was_written(folder, change):
+    change(folder)
+    smears = bloodlib.load(folder)
+    assert (smears.names, smears.title, len(smears[1:])) == (("a", "b", "c"), "set", 2)
+    for smear in smears:
+        written = make(smear.name)
+        np.testing.assert_array_equal(smear.image, written.image)
+        np.testing.assert_array_equal(smear.instances, written.instances)
+        assert smear.classes.tolist() == [0, 0, 0]
+    assert check_folder(folder) == []
+
+
+def test_classes_groups_and_class_names_come_back(tmp_path):
+    written = [make("a", np.array([0, 1, 0]), "s1"), make("b", np.array([1, 1, 0]), "s2")]
+    write_folder(tmp_path, iter(written), class_names=("red", "white"))
+    smears = read_folder(tmp_path)
+    assert (smears.class_names, smears.groups) == (("red", "white"), ("s1", "s2"))
+    assert [smear.classes.tolist() for smear in smears] == [[0, 1, 0], [1, 1, 0]]
+    assert [smear.group for smear in smears] == ["s1", "s2"]
+    assert check_folder(tmp_path) == []
+
+
+def test_nothing_is_decoded_before_it_is_asked_for(folder, monkeypatch):
+    monkeypatch.setattr("bloodlib.io.folder.read_image", lambda path: 1 / 0)
+    smears = read_folder(folder)
+    assert len(smears) == 3
+    with pytest.raises(ZeroDivisionError):
+        smears[0]
+
+
+def test_splits_are_read_from_the_folder(folder):
+    parts = {"fit": ["c"], "validation": ["a"], "test": ["b"], "groups": {"a": "s1", "b": "s2", "c": "s3"}}
+    (folder / "splits.json").write_text(json.dumps(parts))
+    found = {split: bloodlib.load(folder, split).names for split in ("all", "train", "fit", "validation", "test")}
+    expected = {"all": ("a", "b", "c"), "train": ("a", "c"), "fit": ("c",), "validation": ("a",), "test": ("b",)}
+    assert found == expected
+    assert bloodlib.load(folder, "train").groups == ("s1", "s3")
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        ({"fit": ["a", "d"]}, "fit names 'd', but images/ has no such file"),
+        ({"fit": ["a"], "test": ["a"]}, "'a' is in fit and in test"),
+        ({"fit": ["a"], "test": ["b"], "groups": {"a": "s", "b": "s"}}, "the group 's' is in fit and in test"),
+        ({"train": ["a"]}, "holds train: list; allowed are lists of names fit, validation, test"),
+        ({"fit": "a"}, "holds fit: str"),
+        (["a"], "holds list"),
+    ],
+)
+def test_bad_splits_are_refused(folder, content, pattern):
+    (folder / "splits.json").write_text(json.dumps(content))
+    refused(folder, rf"splits\.json: {pattern}")
+
+
+def test_a_split_that_is_not_there_is_refused(folder):
+    with pytest.raises(ValueError, match=r'split \'test\' is asked for, but the folder has no splits\.json.* "all"'):
+        bloodlib.load(folder, "test")
+    (folder / "splits.json").write_text('{"fit": ["a"]}')
+    with pytest.raises(ValueError, match="no smears for 'test'; it has all, fit, train"):
+        bloodlib.load(folder, "test")
+
+
+# --- bad input, one by one
+
+
+def test_sizes_that_differ(folder):
+    write_instances(folder / "instances" / "b.png", np.ones((40, 61), np.int32))
+    refused(folder, r"b\.png: the image is 60×40 but its mask \(.*b\.png\) is 61×40; .*resized")
+
+
+def test_sizes_that_differ_in_coco(folder):
+    as_coco(folder)
+    write_image(folder / "images" / "b.png", np.zeros((41, 60, 3), np.uint8))
+    refused(folder, r"b\.png: the image is 60×41 but its mask \(.*coco\.json\) is 60×40")
+
+
+@pytest.mark.parametrize("change", [lambda folder: None, as_colours])
+def test_mask_without_a_cell(folder, change):
+    change(folder)
+    mask = folder / ("masks" if (folder / "masks").exists() else "instances") / "b.png"
+    Image.new("L", SHAPE[::-1]).save(mask)
+    refused(folder, r"b\.png: the mask holds no cell")
+
+
+def test_truncated_image(folder):
+    path = folder / "images" / "b.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    refused(folder, r"b\.png: cannot be read as an image .*cut short")
+
+
+def test_file_that_is_no_image(folder):
+    (folder / "images" / "b.png").write_text("not an image")
+    refused(folder, r"images.b\.png: cannot be read as an image")
+
+
+@pytest.mark.parametrize("change", [lambda folder: None, as_colours])
+def test_mask_saved_as_jpeg(folder, change):
+    change(folder)
+    old = next(path for path in folder.rglob("b.png") if path.parent.name != "images")
+    Image.open(old).convert("RGB").save(old.with_suffix(".jpg"))
+    old.unlink()
+    refused(folder, r"b\.jpg: the mask is a JPEG")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L"])
+def test_image_that_is_not_rgb(folder, mode):
+    Image.new(mode, SHAPE[::-1]).save(folder / "images" / "b.png")
+    refused(folder, r"b\.png: the image is (RGBA|grayscale).*needed is RGB")
+
+
+def test_names_that_do_not_pair_up(folder):
+    (folder / "images" / "b.png").rename(folder / "images" / "b_1.png")
+    with pytest.raises(ValueError, match=r"1 image has no mask in instances \(b_1\).*and 1 more.*data check"):
+        read_folder(folder)
+    assert [text.split(": ")[1].split(";")[0] for text in errors(folder)] == [
+        "1 image has no mask in instances (b_1)",
+        "1 mask has no image in images (b)",
+    ]
+
+
+def test_two_images_of_one_name(folder):
+    Image.new("RGB", SHAPE[::-1]).save(folder / "images" / "b.jpg")
+    refused(folder, r"b\.png: has the same name as b\.jpg")
+
+
+def test_empty_and_missing_folders(tmp_path, folder):
+    with pytest.raises(FileNotFoundError, match=r"there is no such folder"):
+        read_folder(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", r"has no images/ \(it holds nothing at all\); a folder of smears holds images/ and")
+    (tmp_path / "empty" / "images").mkdir()
+    refused(tmp_path / "empty", r"has images/ but no masks; a folder of smears holds")
+    (tmp_path / "empty" / "instances").mkdir()
+    refused(tmp_path / "empty", r"images: holds no image; allowed are \.png")
+
+
+def test_touching_cells_of_one_colour_are_reported_and_read(folder):
+    as_colours(folder)
+    mask = np.zeros((*SHAPE, 3), np.uint8)
+    for column in (12, 30):
+        cv2.circle(mask, (column, 20), 9, (255, 0, 0), -1)
+    write_image(folder / "masks" / "b.png", mask)
+    [finding] = check_folder(folder)
+    assert finding.level == "warning"
+    assert "b.png: the region around column 21, row 20 (37×19 px) looks like touching cells" in finding.text
+    with pytest.warns(DataWarning, match="around column 21, row 20"):
+        assert bloodlib.load(folder)[1].count == 1
+
+
+def test_all_problems_are_listed_at_once(folder):
+    write_smear(folder, make("d"))
+    write_instances(folder / "instances" / "a.png", np.ones((9, 9), np.int32))
+    Image.new("L", SHAPE[::-1]).save(folder / "images" / "b.png")
+    write_instances(folder / "instances" / "c.png", np.zeros(SHAPE, np.int32))
+    (folder / "instances" / "d.png").unlink()
+    (folder / "images" / "notes.txt").touch()
+    (folder / "images" / ".hidden").touch()
+    found = check_folder(folder)
+    for text in ("a.png: the image is 60×40", "b.png: the image is grayscale", "c.png: the mask holds no cell"):
+        assert sum(text in finding.text for finding in found) == 1
+    assert sum("1 image has no mask in instances (d)" in finding.text for finding in found) == 1
+    assert next(str(f) for f in found if f.level == "warning").startswith(
+        f"warning: {folder}/images/notes.txt: is passed"
+    )
+    assert len(found) == 5
+
+
+# --- writing
+
+
+def test_a_write_that_fails_leaves_what_was_there(folder, monkeypatch):
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("bloodlib._files.os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_smear(folder, make("a", shape=(50, 70)))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\\b"])
+def test_names_that_are_no_file_names_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot be the name of a smear"):
+        write_smear(tmp_path / "set", make(name))
+    assert not (tmp_path / "set").exists()
+
+
+def test_names_with_dots_come_back(tmp_path):
+    write_smear(tmp_path, make("slide.1"))
+    assert read_folder(tmp_path).names == ("slide.1",)
+
+
+@pytest.mark.real
+def test_reference_masks_of_chula_pass_the_check(real_data, tmp_path):
+    masks = sorted((real_data / "chula_rbc12_reference" / "instances").glob("*.png"))[::20]
+    if not masks:
+        pytest.skip("the cache holds no chula_rbc12_reference")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "instances").mkdir()
+    for mask in masks:
+        (tmp_path / "instances" / mask.name).symlink_to(mask)
+        image = real_data / "chula_rbc12" / "Dataset" / f"{mask.stem}.jpg"
+        (tmp_path / "images" / image.name).symlink_to(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        smears = bloodlib.load(tmp_path)
+        assert all(smear.count > 20 and smear.image.shape == (480, 640, 3) for smear in smears)
+    assert check_folder(tmp_path) == []

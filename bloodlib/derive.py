@@ -1,0 +1,306 @@
+"""Instance masks from a smear's colours and, where there are any, expert points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from skimage.filters import threshold_otsu
+from skimage.measure import regionprops
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+INK_EXCESS = 0.4  # absorbance in red beyond green
+FLAT = 0.02  # an image whose green absorbance varies less holds no cell
+FREE, MERGED = -1, -2  # distance peaks without an expert point: a cell of its own, or part of a neighbour
+
+UNCATEGORISED = 10
+"""Class of a cell that no expert point names (Chula RBC-12, code 10)."""
+
+
+@dataclass(frozen=True)
+class DeriveConfig:
+    """Hold what the derivation decides by; all values are ours, lengths are shares of the measured cell radius."""
+
+    background_degree: int = 2  # ours: polynomial of the illumination, in log intensity
+    smoothing_px: float = 1.0  # ours: against JPEG and sensor noise, which live in pixels
+    absorption: float = 0.3  # ours: a pixel is cell above this share of the typical cell's absorption
+    weak_absorption: float = 0.2  # ours: the same for the pale cells that an expert pointed at
+    opening: float = 0.2  # ours: thinner structures (scale bars, fibres, bridges) are cut off
+    pallor_area: float = 0.6  # ours: larger holes (in cell areas) are background
+    pallor_solidity: float = 0.85  # ours: gaps between round cells are concave, pallors are not
+    peak_depth: float = 0.12  # ours: how deep the waist of a clump must be to count as two cells
+    point_reach: float = 0.8  # ours: a distance peak nearer than this to an expert point is that point's cell
+    smallest: float = 0.3  # ours: unnamed blobs below this share of the cell area are platelets or dust
+    smallest_at_border: float = 0.06  # ours: the same where the border of the image cuts
+    smallest_named: float = 0.08  # ours: the same for cells that an expert pointed at
+    largest: float = 3.0  # ours: unnamed blobs above this share are no red cells
+    likeness: float = 0.9  # ours: cosine to the typical cell's absorbance below which an unnamed blob is none
+    weak_reach: float = 1.3
+    pallor_absorption: float = 0.12
+    pallor_reach: float = 0.5
+    speck_px: int = 12
+
+
+def derive_instances(
+    image: np.ndarray, points: np.ndarray | None = None, config: DeriveConfig | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Segment the red blood cells of a smear, cutting clumps at expert points.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        RGB, brightfield.
+    points : int (k, 3), optional
+        Column x, row y, class of each cell that an expert named.
+    config : DeriveConfig, optional
+
+    Returns
+    -------
+    instances : int32 (H, W)
+        0 background, cells 1..n.
+    classes : int64 (n,)
+        Class of the expert point of each cell; 10 (uncategorised) where it has none.
+
+    Raises
+    ------
+    ValueError
+        If the image is not uint8 RGB or a point lies outside of it.
+
+    Notes
+    -----
+    Illumination is a polynomial in log intensity fitted to the background; what remains is
+    absorbance (Beer-Lambert). Its projection on the colour of the typical cell separates cells
+    of any stain from background; what it leaves over, in red light, marks nuclei, platelets
+    and ink. Clumps are cut by a watershed on the distance transform, from the expert points
+    and from those distance peaks that no point accounts for. This is an algorithm's output,
+    not ground truth. Book: data cards, chapter 01.
+    """
+    config = config or DeriveConfig()
+    points = _checked_points(image, points)
+    absorbance = _without_ink(_absorbance(image, config))
+    typical = _typical(absorbance)
+    amount = absorbance @ (typical / max(typical @ typical, 1e-9)).astype(np.float32)
+    foreground = amount > config.absorption
+    radius_px = _cell_radius(_distance(_filled(foreground, amount, points[:0], np.inf, config)))
+    if radius_px == 0:
+        return np.zeros(foreground.shape, np.int32), np.zeros(0, np.int64)
+    foreground = _filled(foreground, amount, points, radius_px, config)
+    foreground = _with_weak_cells(foreground, amount, points, radius_px, config)
+    foreground = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_OPEN, _disc(config.opening * radius_px))
+    labels, classes = _cells(foreground.astype(bool), points, radius_px, config)
+    return _red_cells(labels, classes, len(points), absorbance, radius_px, config)
+
+
+def _checked_points(image: np.ndarray, points: np.ndarray | None) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {image.shape}, needed is uint8 (H, W, 3) RGB")
+    if points is None:
+        return np.zeros((0, 3), np.int64)
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points have shape {points.shape}, needed is (k, 3): column x, row y, class")
+    height, width = image.shape[:2]
+    outside = (points[:, 0] < 0) | (points[:, 0] >= width) | (points[:, 1] < 0) | (points[:, 1] >= height)
+    if outside.any():
+        x, y, _ = points[outside][0]
+        raise ValueError(f"point x={x}, y={y} lies outside of the {width}×{height} image; are x and y swapped?")
+    return points.astype(np.int64)
+
+
+def _disc(radius_px: float) -> np.ndarray:
+    size = 2 * max(1, round(radius_px)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def _distance(foreground: np.ndarray) -> np.ndarray:
+    """Distance to the background in pixels; outside of the image counts as cell."""
+    return cv2.distanceTransform(foreground.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _absorbance(image: np.ndarray, config: DeriveConfig) -> np.ndarray:
+    """Absorbance per channel, float32 (H, W, 3): log of background over intensity."""
+    logs = np.log(np.maximum(image, 1).astype(np.float32))
+    height, width = image.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    degree = config.background_degree
+    terms = np.stack([x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)], -1).astype(np.float32)
+    sparse, basis = logs[::4, ::4], terms[::4, ::4]
+    green = cv2.blur(logs[..., 1], (5, 5))[::4, ::4]
+    keep = np.zeros(green.shape, bool)
+    for rows in np.array_split(np.arange(green.shape[0]), 3):
+        for columns in np.array_split(np.arange(green.shape[1]), 4):
+            tile = np.ix_(rows, columns)
+            keep[tile] = green[tile] >= np.quantile(green[tile], 0.65)
+    for _ in range(6):
+        fit, *_ = np.linalg.lstsq(basis[keep], green[keep], rcond=None)
+        residual = green - basis @ fit
+        above = residual[residual > 0]  # background noise alone: cells only darken
+        spread = 1.48 * np.median(above) if len(above) else 0.0
+        keep = np.abs(residual) <= max(2.0 * spread, 0.01)
+    fit, *_ = np.linalg.lstsq(basis[keep], sparse[keep], rcond=None)
+    return cv2.GaussianBlur(terms @ fit - logs, (0, 0), config.smoothing_px)
+
+
+def typical_absorbance(image: np.ndarray, config: DeriveConfig | None = None) -> np.ndarray:
+    """Measure how a smear's median cell absorbs red, green and blue light.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    config : DeriveConfig, optional
+
+    Returns
+    -------
+    float (3,)
+        Natural logarithm of background over cell intensity; zeros where nothing absorbs.
+    """
+    _checked_points(image, None)
+    return _typical(_without_ink(_absorbance(image, config or DeriveConfig())))
+
+
+def _without_ink(absorbance: np.ndarray) -> np.ndarray:
+    """Paint over green lettering, which absorbs red where a cell absorbs green."""
+    ink = absorbance[..., 0] - absorbance[..., 1] > INK_EXCESS
+    if not ink.any():
+        return absorbance
+    ink = cv2.dilate(ink.astype(np.uint8), _disc(2))
+    channels = [np.ascontiguousarray(absorbance[..., channel]) for channel in range(3)]
+    return np.stack([cv2.inpaint(channel, ink, 3, cv2.INPAINT_TELEA) for channel in channels], axis=-1)
+
+
+def _typical(absorbance: np.ndarray) -> np.ndarray:
+    green = np.clip(absorbance[..., 1], -0.1, 1.5)
+    if np.ptp(green) < FLAT:
+        return np.zeros(3)
+    return np.median(absorbance[green > threshold_otsu(green)], axis=0)
+
+
+def _cell_radius(distance: np.ndarray) -> float:
+    """Median height of the distance transform's peaks, leaving out specks."""
+    peaks = distance[(distance == cv2.dilate(distance, _disc(6))) & (distance > 3)]
+    if not len(peaks):
+        return 0.0
+    return float(np.median(peaks[peaks > 0.5 * np.quantile(peaks, 0.9)]))
+
+
+def _filled(
+    foreground: np.ndarray, amount: np.ndarray, points: np.ndarray, radius_px: float, config: DeriveConfig
+) -> np.ndarray:
+    """Close the holes that are pallors: small, and convex, or tinted, or at an expert point."""
+    _, holes = cv2.connectedComponents((~foreground).astype(np.uint8), connectivity=4)
+    filled = foreground.copy()
+    for hole in regionprops(holes, intensity_image=amount):
+        if hole.area > config.pallor_area * np.pi * radius_px**2:
+            continue
+        pallor = hole.area < config.speck_px or hole.solidity >= config.pallor_solidity
+        pallor = pallor or hole.intensity_mean >= config.pallor_absorption
+        if not pallor and len(points):
+            row, column = hole.centroid
+            nearest = np.hypot(points[:, 0] - column, points[:, 1] - row).min()
+            pallor = nearest < config.pallor_reach * radius_px
+        if pallor:
+            filled[hole.slice][hole.image] = True
+    return filled
+
+
+def _with_weak_cells(
+    foreground: np.ndarray, amount: np.ndarray, points: np.ndarray, radius_px: float, config: DeriveConfig
+) -> np.ndarray:
+    """Add the pale region around each point that lies on background."""
+    missed = points[~foreground[points[:, 1], points[:, 0]]]
+    if not len(missed):
+        return foreground
+    reach = np.zeros(foreground.shape, np.uint8)
+    for x, y, _ in missed:
+        cv2.circle(reach, (int(x), int(y)), round(config.weak_reach * radius_px), 1, -1)
+    weak = foreground | ((reach > 0) & (amount > config.weak_absorption))
+    return _filled(weak, amount, missed, radius_px, config)
+
+
+def _cells(
+    foreground: np.ndarray, points: np.ndarray, radius_px: float, config: DeriveConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut clumps; labels 1..k are the expert points, the rest cells that no point names."""
+    distance = cv2.GaussianBlur(_distance(foreground), (0, 0), 1.0)
+    peaks, positions = _tall_peaks(distance, config.peak_depth * radius_px)
+    basins = watershed(-distance, peaks, mask=foreground)
+    owner, cuts = _owners(basins, points, positions, radius_px, config)
+    kept = np.zeros(len(positions) + 1, np.int32)  # label of each peak
+    kept[1:][owner >= 0] = owner[owner >= 0] + 1
+    free = owner == FREE
+    kept[1:][free] = len(points) + 1 + np.arange(free.sum())
+    labels = watershed(-distance, kept[peaks], mask=foreground)
+    for point, first in cuts:  # two points on one peak: each pixel goes to the nearer point
+        rows, columns = np.nonzero(labels == first + 1)
+        to_point = (columns - points[point, 0]) ** 2 + (rows - points[point, 1]) ** 2
+        to_first = (columns - points[first, 0]) ** 2 + (rows - points[first, 1]) ** 2
+        nearer = to_point < to_first
+        labels[rows[nearer], columns[nearer]] = point + 1
+    classes = np.full(len(points) + int(free.sum()), UNCATEGORISED, np.int64)
+    classes[: len(points)] = points[:, 2]
+    return labels, classes
+
+
+def _owners(
+    basins: np.ndarray, points: np.ndarray, positions: np.ndarray, radius_px: float, config: DeriveConfig
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Give each peak to one point, to nobody (`FREE`) or away (`MERGED`); list the points left over.
+
+    A left-over point comes with the point that owns its peak: that cell is cut between the two.
+    """
+    owner = np.full(len(positions), FREE)
+    if not len(points) or not len(positions):
+        return owner, []
+    offsets = points[:, None, :2] - positions[None, :, ::-1]  # (k, peaks, x y)
+    gaps = np.hypot(offsets[..., 0], offsets[..., 1])
+    basin = basins[points[:, 1], points[:, 0]] - 1  # -1: the point is on background
+    same = basin[:, None] == np.arange(len(positions))
+    cost = np.where(same, 0.5 * gaps, np.where(gaps < config.point_reach * radius_px, gaps, np.inf))
+    chosen, peak = linear_sum_assignment(np.where(np.isfinite(cost), cost, 1e6))
+    real = np.isfinite(cost[chosen, peak])
+    owner[peak[real]] = chosen[real]
+    near = gaps.min(axis=0) < config.point_reach * radius_px
+    owner[(owner == FREE) & near] = MERGED
+    assigned = set(chosen[real].tolist())
+    cuts = [
+        (point, int(owner[basin[point]]))
+        for point in range(len(points))
+        if point not in assigned and basin[point] >= 0 and owner[basin[point]] >= 0
+    ]
+    return owner, cuts
+
+
+def _tall_peaks(distance: np.ndarray, depth_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Label the maxima that rise by `depth_px` over the saddle to a higher one; row and column of each."""
+    lowered = reconstruction(distance - np.float32(depth_px), distance, method="dilation")
+    tops = local_maxima(lowered) & (distance > 0)
+    count, labels, _, centroids = cv2.connectedComponentsWithStats(tops.astype(np.uint8))
+    return labels, centroids[1:count, ::-1]
+
+
+def _red_cells(
+    labels: np.ndarray, classes: np.ndarray, named: int, absorbance: np.ndarray, radius_px: float, config: DeriveConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keep what an expert named, or has the size and colour of a red cell; number it 1..n."""
+    count = len(classes)
+    flat = labels.ravel()
+    area = np.bincount(flat, minlength=count + 1)
+    sums = np.stack([np.bincount(flat, absorbance[..., c].ravel(), count + 1) for c in range(3)], axis=-1)  # (n + 1, 3)
+    colour = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    full = area > 0.5 * np.pi * radius_px**2
+    full[0] = False
+    typical = np.median(colour[full], axis=0) if full.any() else colour.mean(axis=0)
+    likeness = colour @ typical / max(np.linalg.norm(typical), 1e-9)
+    border = np.zeros(count + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        border[edge] = True
+    cell_area = np.pi * radius_px**2
+    smallest = np.where(border, config.smallest_at_border, config.smallest) * cell_area
+    keep = (area > smallest) & (area < config.largest * cell_area) & (likeness > config.likeness)
+    keep[1 : named + 1] = area[1 : named + 1] > config.smallest_named * cell_area
+    keep[0] = False
+    lookup = (np.cumsum(keep) * keep).astype(np.int32)
+    return lookup[labels], classes[keep[1:]]

@@ -182,7 +182,7 @@ def coverage(instances: np.ndarray) -> float:
     >>> coverage(np.array([[0, 1], [2, 2]]))
     0.75
     """
-    return np.count_nonzero(instances) / instances.size
+    return float(np.count_nonzero(instances) / instances.size)
 
 
 def pair_correlation(centres: np.ndarray, shape: tuple[int, int], edges: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ COLOURS = np.array(
     dtype=np.uint8,
 )
 _PROBES = 24
+_STALE = 16  # cells laid until the room is measured again: it only shrinks, so an old answer lists too much at most
 
 
 class Stamp:
@@ -70,6 +71,9 @@ class Canvas:
         self._colour = np.zeros(padded, dtype=np.uint8)  # 1..colours, 0 where free
         self._colours = colours
         self.count = 0
+        self._open = np.zeros((0, 2), dtype=int)  # free places, and the distance of each to the next cell
+        self._room = np.zeros(0)
+        self._measured = -_STALE  # number of cells when the room was last measured
 
     @property
     def instances(self) -> np.ndarray:
@@ -152,7 +156,14 @@ class Canvas:
         not sufficient, and one distance transform settles it for every place at once. Cells that
         lie partly beyond the border are seen, since the transform runs on the padded canvas.
         """
+        if not stamp.shape[tuple(stamp.anchor)]:  # a ring: its middle may lie on a cell
+            return np.argwhere(np.ones(self.shape, dtype=bool))
         framed = np.pad(stamp.shape, 1).astype(np.uint8)
         radius = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[tuple(stamp.anchor + 1)]
-        room = cv2.distanceTransform((self._colour == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return np.argwhere(room[self._inside()] > radius - 1.0)
+        if self.count >= self._measured + _STALE:
+            free = (self._colour == 0).astype(np.uint8)
+            room = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[self._inside()]
+            self._open = np.argwhere(room > 0)
+            self._room = room[tuple(self._open.T)]
+            self._measured = self.count
+        return self._open[self._room > radius - 1.0]

@@ -226,10 +226,10 @@ class MaskGenerator:
             left -= size
             size *= 4
         places = canvas.screen(stamp, canvas.roomy(stamp))
-        places = places[[canvas.fits(stamp, point) for point in places]] if len(places) else places
         if not len(places):
             return None
-        # Exponential clocks ring in the order of draws without replacement with probability P.
+        # Exponential clocks ring in the order of draws from P without replacement, so the first that fits is a
+        # draw from P given that the cell fits.
         weight = probability_at(places, centres, shape, law)
         clock = rng.exponential(size=len(places)) / np.maximum(weight, np.finfo(float).tiny)
         return self._first(rng, canvas, stamp, places[np.argsort(clock)])
@@ -274,10 +274,10 @@ class MaskGenerator:
             Mask k is drawn from the generator of (seed, k): the same whatever is written beside it.
         shape : (height, width), optional
         """
-        from ..io import write_colours, write_instances
+        from ..io import write_image, write_instances
 
         folder = Path(folder)
         for k in range(count):
             mask = self.sample(np.random.default_rng([seed, k]), shape)
             write_instances(folder / "instances" / f"{k:05d}.png", mask.instances)
-            write_colours(folder / "masks" / f"{k:05d}.png", mask.colours)
+            write_image(folder / "masks" / f"{k:05d}.png", mask.colours)

@@ -1,0 +1,258 @@
+import hashlib
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from literal import literal_maps
+from scipy.stats import chisquare
+
+from bloodlib.io.images import read_image
+from bloodlib.io.labels import colours_to_instances, read_instances
+from bloodlib.sampler.canvas import COLOURS, Canvas, Stamp
+from bloodlib.sampler.masks import CrowdedWarning, MaskConfig, MaskGenerator
+from bloodlib.sampler.placement import PlacementConfig
+from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase
+from bloodlib.smears import Smear
+from bloodlib.statistics import touching_pairs
+
+AS_IS = ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
+
+
+def disc(radius):
+    axis = np.arange(-int(radius), int(radius) + 1)
+    return np.hypot(axis[:, None], axis[None, :]) <= radius
+
+
+def ellipse(a, b):
+    rows, cols = np.mgrid[-int(b) : int(b) + 1, -int(a) : int(a) + 1]
+    return (rows / b) ** 2 + (cols / a) ** 2 <= 1
+
+
+TWO_SHAPES = (disc(6), ellipse(8, 5))
+
+
+def generator(shapes=TWO_SHAPES, shape=(90, 120), count=(20, 4), augmented=True, **law):
+    config = ShapeConfig() if augmented else AS_IS
+    placement = PlacementConfig(**{"cell_size_px": 13.0, **law})
+    return MaskGenerator(ShapeDatabase(shapes, config), MaskConfig(*count, shape, placement, config))
+
+
+def quietly(masks, *arguments, **named):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrowdedWarning)
+        return masks.sample(*arguments, **named)
+
+
+def partition(labels):
+    """The same cells get the same array, whatever their numbers."""
+    _, first = np.unique(labels, return_index=True)
+    order = np.argsort(np.argsort(first))
+    return order[np.unique(labels, return_inverse=True)[1]].reshape(labels.shape)
+
+
+@settings(max_examples=120)
+@given(
+    seed=st.integers(0, 2**32),
+    kind=st.sampled_from(["adhesion", "uniform"]),
+    variant=st.sampled_from(["final", "first"]),
+    core=st.sampled_from(["inverted", "zero"]),
+    height=st.integers(8, 100),
+    width=st.integers(8, 100),
+    share=st.floats(0, 1),
+)
+def test_invariants_of_every_mask(seed, kind, variant, core, height, width, share):
+    masks = generator(kind=kind, variant=variant, core=core)
+    count = int(share * 0.8 * height * width / 130)
+    mask = quietly(masks, np.random.default_rng(seed), (height, width), count)
+    assert mask.instances.dtype == np.int32
+    assert mask.instances.shape == (height, width)
+    assert mask.requested == count >= mask.placed == len(mask.centres) == len(mask.shape_ids)
+    assert np.array_equal(np.unique(mask.instances[mask.instances > 0]), np.arange(1, mask.placed + 1))
+    assert (mask.centres >= 0).all()
+    assert (mask.centres < (height, width)).all()
+    # The colours alone give back exactly the instances, so no two touching cells share one.
+    assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))
+    one_pixel = {k: mask.colours[mask.instances == k][0].tobytes() for k in range(1, mask.placed + 1)}
+    assert all(one_pixel[a] != one_pixel[b] for a, b in touching_pairs(mask.instances).tolist())
+
+
+def test_cells_never_overlap_even_outside_the_image():
+    # Whole shapes inside the image keep their area; were they drawn over, areas would shrink.
+    masks = generator(shapes=[disc(6)], augmented=False)
+    mask = quietly(masks, np.random.default_rng(0), count=45)
+    areas = np.bincount(mask.instances.ravel())[1:]
+    inside = ((mask.centres >= 6) & (mask.centres < np.array([84, 114]))).all(axis=1)
+    assert inside.sum() > 10
+    assert (areas[inside] == disc(6).sum()).all()
+    distance = np.linalg.norm(mask.centres[:, None] - mask.centres[None], axis=2) + 99 * np.eye(mask.placed)
+    assert distance.min() > 11  # two such discs closer than this share a pixel, inside the image or not
+
+
+def _law_given_fit(tries):
+    """Where a third cell goes beside two others, against the literal map restricted to where it fits."""
+    shape, small = (22, 26), disc(3)
+    masks = generator([small], shape, augmented=False, cell_size_px=5.0, n_init=1)
+    masks.config = replace(masks.config, tries=tries)
+    centres, stamp = np.array([[6, 5], [14, 19]]), Stamp(small)
+    canvas = Canvas(shape, masks.shapes.reach_px, 10)
+    for k, centre in enumerate(centres):
+        canvas.lay(stamp, centre, 1 + k)
+    *_, law = literal_maps(centres, shape, 5.0, masks.config.placement.sigma, "inverted", 1, "final")
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    free = np.ones(shape, bool)
+    for centre in centres:  # a place is taken where any pixel of the shape would meet any pixel laid
+        for dr, dc in np.argwhere(small) - 3:
+            pixel = (np.abs(rows + dr - centre[0]) <= 3) & (np.abs(cols + dc - centre[1]) <= 3)
+            r, c = np.clip(rows + dr - centre[0] + 3, 0, 6), np.clip(cols + dc - centre[1] + 3, 0, 6)
+            free &= ~(pixel & small[r, c])
+    law = np.where(free, law, 0).ravel()
+    rng = np.random.default_rng(5)
+    points = np.array([masks._find(rng, canvas, stamp, centres)[0] for _ in range(12_000 if tries > 1 else 5_000)])
+    counts = np.bincount(np.ravel_multi_index(points.T, shape), minlength=law.size)
+    wanted = law / law.sum() * len(points)
+    rare = wanted < 5
+    assert counts[law == 0].sum() == 0
+    return chisquare(np.append(counts[~rare], counts[rare].sum()), np.append(wanted[~rare], wanted[rare].sum())).pvalue
+
+
+@pytest.mark.parametrize("tries", [1500, 1], ids=["rejection", "among the places left"])
+def test_location_follows_eq_3_given_that_the_cell_fits(tries):
+    # A correct sampler fails here with probability 1e-4 (over seeds; the seed is fixed).
+    assert _law_given_fit(tries) > 1e-4
+
+
+def test_a_full_canvas_stops_and_says_so():
+    masks = generator(shapes=[disc(6)])
+    with pytest.warns(CrowdedWarning, match=r"of 500 cells placed: 120×90 px") as caught:
+        mask = masks.sample(np.random.default_rng(0), count=500)
+    assert len(caught) == 1
+    assert 40 < mask.placed < 500
+    assert mask.requested == 500
+    assert (mask.instances > 0).mean() > 0.5  # it stopped because it is full, not because it gave up
+
+
+def test_the_last_hole_is_found():
+    # One place is left for the square: rejection from P would need thousands of draws.
+    square = np.ones((9, 9), bool)
+    masks = generator([square], (60, 60), augmented=False, kind="uniform")
+    masks.config = replace(masks.config, tries=1)
+    canvas = Canvas((60, 60), masks.shapes.reach_px, 10)
+    canvas._colour[:] = 9
+    canvas._colour[canvas.margin + 26 : canvas.margin + 35, canvas.margin + 29 : canvas.margin + 38] = 0
+    found, colour = masks._find(np.random.default_rng(0), canvas, Stamp(square), np.zeros((0, 2), int))
+    assert found.tolist() == [30, 33]
+    assert colour != 9
+
+
+def test_with_one_colour_no_two_cells_touch():
+    masks = generator()
+    masks.config = replace(masks.config, colours=1)
+    mask = quietly(masks, np.random.default_rng(0), count=60)
+    assert mask.placed > 15
+    assert len(touching_pairs(mask.instances)) == 0
+    assert len(np.unique(mask.colours.reshape(-1, 3), axis=0)) == 2
+
+
+def test_few_colours_are_enough_where_many_cells_touch():
+    masks = generator(shapes=[np.ones((10, 10), bool)], shape=(100, 100), augmented=False)
+    masks.config = replace(masks.config, colours=3)
+    mask = quietly(masks, np.random.default_rng(0), count=80)
+    assert len(touching_pairs(mask.instances)) > 3
+    assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))
+
+
+def test_the_list_of_colours_is_distinct_and_never_background():
+    assert len(np.unique(COLOURS, axis=0)) == len(COLOURS)
+    assert COLOURS.max(axis=1).min() > 0
+
+
+def test_count_zero_and_canvas_smaller_than_a_cell():
+    masks = generator()
+    empty = masks.sample(np.random.default_rng(0), count=0)
+    assert empty.placed == 0
+    assert not empty.instances.any()
+    assert not empty.colours.any()
+    # A cell larger than the canvas is cut by its border on every side.
+    tiny = quietly(masks, np.random.default_rng(0), (3, 4), 2)
+    assert tiny.placed == 1
+    assert tiny.instances.all()
+
+
+@pytest.mark.parametrize(("shape", "count"), [((0, 5), 1), ((5, -1), 1), ((5, 5), -1), ((5, 5, 3), 1)])
+def test_impossible_requests_are_refused(shape, count):
+    with pytest.raises(ValueError, match=r"shape=|count="):
+        generator().sample(np.random.default_rng(0), shape, count)
+
+
+def test_same_seed_same_bytes():
+    def digest(seed):
+        mask = generator().sample(np.random.default_rng(seed))
+        return hashlib.sha256(mask.instances.tobytes() + mask.colours.tobytes()).hexdigest()
+
+    assert digest(3) == digest(3) != digest(4)
+
+
+def test_numbers_of_cells_are_normal_and_scale_with_area():
+    masks = generator(count=(50, 10))
+    rng = np.random.default_rng(0)
+    drawn = np.array([masks.draw_count(rng) for _ in range(4000)])
+    assert drawn.mean() == pytest.approx(50, abs=5 * 10 / 4000**0.5)  # 5 standard errors
+    assert drawn.std() == pytest.approx(10, abs=5 * 10 / 8000**0.5)
+    assert np.mean([masks.draw_count(rng, (180, 240)) for _ in range(4000)]) == pytest.approx(200, abs=3.2)
+    assert min(generator(count=(0, 5)).draw_count(rng) for _ in range(50)) == 0
+
+
+def fitted(**options):
+    rng = np.random.default_rng(0)
+    smears = []
+    for _ in range(3):
+        mask = generator().sample(rng, count=22)
+        smears.append(Smear(mask.colours, mask.instances))
+    return smears, MaskGenerator.fit(smears, **options)
+
+
+def test_fit_measures_what_the_masks_hold():
+    smears, masks = fitted()
+    assert masks.config.count_mean == 22
+    assert masks.config.count_std == 0
+    assert masks.config.shape == (90, 120)
+    assert 10 < masks.config.placement.cell_size_px < 16
+    assert 30 < len(masks.shapes) <= 66
+    assert masks.sample(np.random.default_rng(0)).requested == 22
+    assert MaskGenerator.fit(smears, cell_size_px=46.0).config.placement.sigma == pytest.approx(39.07, abs=0.01)
+    assert MaskGenerator.fit(smears, augment=False).shapes.config == AS_IS
+
+
+def test_fit_refuses_unknown_options_before_reading():
+    def unread():
+        raise RuntimeError("read")
+        yield
+
+    with pytest.raises(ValueError, match="placement='graph' is not known; allowed are 'adhesion', 'uniform'"):
+        MaskGenerator.fit(unread(), "graph")
+    with pytest.raises(ValueError, match="no smears"):
+        MaskGenerator.fit([])
+    with pytest.raises(ValueError, match="colours=0"):
+        fitted(colours=0)
+
+
+def test_a_stored_generator_draws_the_same_masks():
+    _, masks = fitted(variant="first", core="zero")
+    again = MaskGenerator.from_arrays(masks.to_arrays(), json.loads(json.dumps(masks.to_dict())))
+    assert again.config == masks.config
+    a, b = (g.sample(np.random.default_rng(1)) for g in (masks, again))
+    assert np.array_equal(a.instances, b.instances)
+    assert np.array_equal(a.colours, b.colours)
+
+
+def test_written_masks_are_read_back(tmp_path):
+    masks = generator()
+    masks.write(tmp_path, count=2, seed=9)
+    mask = masks.sample(np.random.default_rng([9, 1]))
+    assert np.array_equal(read_instances(tmp_path / "instances" / "00001.png"), mask.instances)
+    assert np.array_equal(read_image(tmp_path / "masks" / "00001.png"), mask.colours)
+    assert len(list(tmp_path.rglob("*.png"))) == 4

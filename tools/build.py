@@ -36,8 +36,9 @@ def build_html(build: Build) -> int:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "--all", "-n", "--keep-going", "-q"]
     command += [] if build.only else ["-W"]
     command += ["--path-output", str(build.pages), str(build.site)]
-    # Pages that other tools would make of the tree (its .doctrees) are not part of the site.
-    done = subprocess.run(command, env=os.environ | {"JUPYTER_PLATFORM_DIRS": "1"})
+    # Warnings go to stderr; the rest only says where the pages were before they are moved.
+    quiet = os.environ | {"JUPYTER_PLATFORM_DIRS": "1"}
+    done = subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL)
     if done.returncode == 0:
         os.replace(work / "html", build.html)
         shutil.rmtree(work)

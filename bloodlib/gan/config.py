@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 UPSAMPLING = ("transposed", "resize")
@@ -94,9 +94,19 @@ class GanConfig:
         return cls(**{**values, "stages": stages, "betas": tuple(values["betas"])})
 
     def digest(self, **more: Any) -> str:
-        """Give a short hash of all fields and of whatever else decides the result (the seed)."""
-        text = json.dumps({**self.to_dict(), **more}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Give a short hash of all that decides the result: these fields and what else is named.
+
+        Fields at their default are left out, so that a setting added later does not disown the
+        models made before it.
+        """
+        plain = _departures(self, leave_out=("checkpoint_every", "preview_every", "stages"))
+        content = {**plain, "stages": [_departures(stage) for stage in self.stages], **more}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _departures(settings: GanConfig | Stage, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    kept = (f for f in fields(settings) if f.name not in leave_out and getattr(settings, f.name) != f.default)
+    return {f.name: getattr(settings, f.name) for f in kept}
 
 
 PRESETS: dict[str, GanConfig] = {
@@ -117,13 +127,12 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in under half an hour.
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=900, constant=1.0), Stage(crop=256, batch=2, steps=900, constant=0.5)),
+        stages=(Stage(crop=256, batch=2, steps=900, constant=1.0), Stage(crop=384, batch=1, steps=1500)),
         upsample="resize",
         encoder_norm="none",
         feature_skip=True,
         perceptual="auto",
         rotations=True,
-        checkpoint_every=100,
         preview_every=100,
     ),
     # The paper's own sizes and schedule, for a GPU.

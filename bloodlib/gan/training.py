@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
@@ -128,6 +129,8 @@ class Trainer:
         Where checkpoint and previews go; None keeps nothing.
     seed : int
     progress : bool
+    identity : str
+        Hash of configuration, seed and data; a checkpoint of another one is refused.
 
     Notes
     -----
@@ -138,9 +141,17 @@ class Trainer:
     """
 
     def __init__(
-        self, config: GanConfig, smears: Sequence[Smear], folder: Path | None, seed: int, progress: bool
+        self,
+        config: GanConfig,
+        smears: Sequence[Smear],
+        folder: Path | None = None,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+        identity: str = "",
     ) -> None:
         self.config, self.smears, self.folder, self.seed, self.progress = config, list(smears), folder, seed, progress
+        self.identity = identity
         self.fabric = make_fabric(config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -217,7 +228,7 @@ class Trainer:
         image = batch.image.to(device, memory_format=torch.channels_last)
         features = batch.features if batch.features is None else batch.features.to(device)
         losses = model(image, batch.instances.to(device), features)
-        values = {name: float(loss) for name, loss in losses.items()}
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise NonFiniteLossError(
@@ -260,7 +271,7 @@ class Trainer:
                 tensors |= {f"optimiser.{i}.{j}.{key}": x for key, x in moments.items()}
         tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
         state = {
-            "digest": self.config.digest(seed=self.seed),
+            "identity": self.identity,
             "perceptual": self.perceptual_used,
             "stage": self.stage,
             "step": self.step,
@@ -276,9 +287,9 @@ class Trainer:
         with safe_open(path, "pt") as file:
             state = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if state["digest"] != self.config.digest(seed=self.seed) or state["perceptual"] != self.perceptual_used:
+        if state["identity"] != self.identity or state["perceptual"] != self.perceptual_used:
             raise ValueError(
-                f"{path}: was begun with another configuration, seed or perceptual network "
+                f"{path}: was begun with other smears, settings, seed or perceptual network "
                 f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
             )
         for name in ("generator", "encoder", "discriminator"):
@@ -305,6 +316,7 @@ def make_fabric(config: GanConfig):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the import says is about other libraries
         from lightning_fabric import Fabric
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     probe = "cuda" if torch.cuda.is_available() else "cpu"
     mixed = config.precision == "auto" and autocast_dtype(probe) is torch.bfloat16
     devices = "auto" if os.environ.get("LT_CLI_USED") else 1

@@ -1,0 +1,331 @@
+"""The synthesizer: everything that is needed to make new labelled smears, in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+
+from ._files import package_data, read_json, replacing, write_json
+from .gan.config import GanConfig, preset
+from .gan.data import fingerprint, resized
+from .gan.networks import Encoder, GlobalGenerator
+from .gan.styles import Styles
+from .gan.training import CHECKPOINT, Trainer, encode_smear, paint_instances
+from .sampler.masks import MaskGenerator
+from .smears import Smear
+
+FORMAT = 1
+_CONFIG = "config.json"
+
+
+@dataclass(eq=False)
+class Synthesizer:
+    """Draw masks and paint them.
+
+    Parameters
+    ----------
+    layout : MaskGenerator
+        Where cells lie and which shapes they have.
+    generator : GlobalGenerator
+        Paints a mask, given style features.
+    encoder : Encoder
+        Gives the style features of real cells.
+    styles : Styles
+        The looks that were found in the smears.
+    config : GanConfig
+    history : dict of str to list of float
+        Losses per optimiser step, and its stage, number and seconds.
+    about : dict
+        What else config.json says: data, seed, perceptual network, versions.
+
+    Notes
+    -----
+    Bailo et al. 2019, the whole pipeline. Made by `fit` or `load`. Book: chapters 05 to 07.
+    """
+
+    layout: MaskGenerator
+    generator: GlobalGenerator = field(repr=False)
+    encoder: Encoder = field(repr=False)
+    styles: Styles = field(repr=False)
+    config: GanConfig
+    history: dict[str, list[float]] = field(repr=False)
+    about: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        smears: Iterable[Smear],
+        profile: str = "smoke",
+        folder: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        **overrides: Any,
+    ) -> Synthesizer:
+        """Fit shapes and layout, train the painter, find its styles, save it all.
+
+        Parameters
+        ----------
+        smears : SmearFolder or iterable of Smear
+            Training smears only: what is tested must not be seen here.
+        profile : {"smoke", "laptop", "paper"}
+            Preset of networks and budgets.
+        folder : path, optional
+            Where the model is kept. A finished model of the same configuration, seed and smears
+            is loaded from it at once; an interrupted training goes on. None keeps nothing.
+        seed : int
+        progress : bool
+            Whether to show a progress bar.
+        **overrides
+            Fields of `bloodlib.gan.config.GanConfig` that replace the preset's.
+
+        Raises
+        ------
+        ValueError
+            If a setting does not exist, or the folder holds something made otherwise.
+        bloodlib.gan.training.NonFiniteLossError
+            If a loss is no number; the last checkpoint stays.
+        """
+        config = preset(profile, **overrides)
+        title = getattr(smears, "title", "smears")
+        smears = smears if isinstance(smears, Sequence) else list(smears)
+        data = fingerprint(smears)
+        identity = config.digest(seed=seed, data=data)
+        folder = Path(folder) if folder is not None else None
+        if folder is not None and (folder / _CONFIG).is_file():
+            made = read_json(folder / _CONFIG).get("identity")
+            if made != identity:
+                raise ValueError(
+                    f"{folder}: holds a model of other smears, settings or seed ({made}, asked for is {identity}); "
+                    "choose another folder, or remove this one to train again"
+                )
+            return cls.load(folder)
+        smears = list(smears)
+        layout = MaskGenerator.fit(smears)
+        trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
+        trainer.run()
+        shape = config.stages[1].shape
+        features = [encode_smear(trainer.encoder, *resized(smear, shape)).numpy() for smear in smears]
+        styles = Styles.fit(features, config.clusters, config.style_draw, seed)
+        about = {
+            "profile": profile,
+            "seed": seed,
+            "identity": identity,
+            "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)},
+            "perceptual": trainer.perceptual_used,
+            "precision": trainer.fabric.strategy.precision.precision,
+            "versions": {name: version(name) for name in ("bloodlib", "torch")},
+        }
+        trainer.generator.cpu().eval(), trainer.encoder.cpu().eval()
+        made = cls(layout, trainer.generator, trainer.encoder, styles, config, trainer.history, about)
+        if folder is not None:
+            made.save(folder)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        return made
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model; config.json comes last, so that a folder that has one is complete."""
+        folder = Path(folder)
+        for name, network in (("generator", self.generator), ("encoder", self.encoder)):
+            with replacing(folder / f"{name}.safetensors") as beside:
+                save_tensors({k: x.contiguous() for k, x in network.state_dict().items()}, beside)
+        for name, arrays in (("layout", self.layout.to_arrays()), ("styles", self.styles.to_arrays())):
+            with replacing(folder / f"{name}.safetensors") as beside:
+                save_file({k: np.ascontiguousarray(x) for k, x in arrays.items()}, beside)
+        write_json(folder / "history.json", self.history, indent=None)
+        files = [f"{name}.safetensors" for name in ("generator", "encoder", "layout", "styles")] + ["history.json"]
+        content = {
+            "format": FORMAT,
+            **self.about,
+            "config": self.config.to_dict(),
+            "layout": self.layout.to_dict(),
+            "files": {name: _sha256(folder / name) for name in files},
+        }
+        write_json(folder / _CONFIG, content)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Synthesizer:
+        """Read a model from its folder, or a released one by its name, checking every file's hash.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no finished model.
+        ValueError
+            If a file is not what was written.
+        """
+        path = Path(folder)
+        if not (path / _CONFIG).is_file() and (package_data("models") / str(folder) / _CONFIG).is_file():
+            path = package_data("models") / str(folder)
+        if not (path / _CONFIG).is_file():
+            begun = (path / CHECKPOINT).is_file()
+            raise FileNotFoundError(
+                f"{folder}: holds no finished model (no {_CONFIG}); "
+                + ("its training was interrupted, call Synthesizer.fit again" if begun else "was it fitted elsewhere?")
+            )
+        content = read_json(path / _CONFIG)
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{path / _CONFIG}: format is {content.get('format')!r}, this version reads {FORMAT}")
+        for name, expected in content["files"].items():
+            found = _sha256(path / name) if (path / name).is_file() else "no file"
+            if found != expected:
+                raise ValueError(
+                    f"{path / name}: does not match its hash (expected {expected[:12]}…, found {found[:12]}); "
+                    "the model is damaged, copy or train it again"
+                )
+        config = GanConfig.from_dict(content.pop("config"))
+        generator = GlobalGenerator(
+            config.filters, config.blocks, config.feature_channels, config.upsample, config.feature_skip
+        )
+        encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm)
+        for name, network in (("generator", generator), ("encoder", encoder)):
+            network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
+            network.to(memory_format=torch.channels_last).eval()
+        layout = MaskGenerator.from_arrays(load_file(path / "layout.safetensors"), content.pop("layout"))
+        styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw)
+        content.pop("files"), content.pop("format")
+        return cls(layout, generator, encoder, styles, config, read_json(path / "history.json"), content)
+
+    def encode(self, smear: Smear) -> np.ndarray:
+        """Give the style features of a smear's background (row 0) and cells, float32 (n + 1, C) in [-1, 1]."""
+        return encode_smear(self.encoder, smear.image, smear.instances).numpy()
+
+    def paint(
+        self,
+        instances: np.ndarray,
+        rng: np.random.Generator,
+        style: int | None = None,
+        features: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Paint an instance mask.
+
+        Parameters
+        ----------
+        instances : int (H, W)
+            Any size; 0 is background.
+        rng : numpy.random.Generator
+        style : int, optional
+            Cluster of the cells' look; None draws one for the image.
+        features : float (n + 1, C), optional
+            Given instead of a style: those of `encode`, to paint a real mask in its own colours.
+
+        Returns
+        -------
+        uint8 (H, W, 3)
+        """
+        if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
+            raise ValueError(f"instances are {instances.dtype} {instances.shape}; needed are ids ≥ 0 as int (H, W)")
+        count = int(instances.max(initial=0))
+        if features is None:
+            features, _ = self.styles.sample(rng, count, style)
+        elif len(features) != count + 1:
+            raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
+        means = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        return paint_instances(self.generator, instances, means)
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, int] | None = None,
+        style: int | None = None,
+        count: int | None = None,
+        name: str = "synthetic",
+    ) -> Smear:
+        """Draw a mask and paint it.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        shape : (height, width), optional
+            In pixels; that of the fitted smears if not given.
+        style : int, optional
+            Cluster of the cells' look; None draws one.
+        count : int, optional
+            Cells requested; drawn if not given.
+        name : str
+
+        Returns
+        -------
+        Smear
+        """
+        return self._make(rng, shape, style, count, name)[0]
+
+    def _make(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, int] | None,
+        style: int | None,
+        count: int | None,
+        name: str,
+    ) -> tuple[Smear, dict[str, Any]]:
+        mask = self.layout.sample(rng, shape, count)
+        features, style = self.styles.sample(rng, mask.placed, style)
+        image = self.paint(mask.instances, rng, features=features)
+        facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
+        return Smear(image, mask.instances, name=name), facts
+
+    def write(
+        self,
+        folder: str | os.PathLike[str],
+        count: int,
+        seed: int,
+        shape: tuple[int, int] | None = None,
+    ) -> None:
+        """Write labelled synthetic smears: images/, instances/, coco.json and manifest.json.
+
+        Parameters
+        ----------
+        folder : path
+            A set that was begun here with the same model, seed and shape is continued.
+        count : int
+            How many smears the set has in the end.
+        seed : int
+            Smear k depends on (seed, k) alone.
+        shape : (height, width), optional
+            In pixels; that of the fitted smears if not given.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds another set.
+        """
+        from .io import read_folder, write_coco, write_smear
+
+        folder = Path(folder)
+        shape = tuple(int(side) for side in (shape or self.layout.config.shape))
+        head = {"model": self.about["identity"], "seed": seed, "shape": list(shape)}
+        manifest = folder / "manifest.json"
+        done: list[dict[str, Any]] = []
+        if manifest.is_file():
+            content = read_json(manifest)
+            done = content.pop("smears")
+            if content != head:
+                raise ValueError(f"{manifest}: says {content}, asked for is {head}; write to another folder")
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"{folder}: is not empty and holds no {manifest.name}; write to another folder")
+        else:
+            write_json(manifest, {**head, "smears": []})
+        for k in range(len(done), count):
+            smear, facts = self._make(np.random.default_rng([seed, k]), shape, None, None, f"{k:05d}")
+            write_smear(folder, smear)
+            done.append({"name": smear.name, "seed": [seed, k], **facts})
+            write_json(manifest, {**head, "smears": done})
+        written = {entry["name"] for entry in done}
+        smears = read_folder(folder)
+        keep = [i for i, name in enumerate(smears.names) if name in written]
+        write_coco(folder / "coco.json", smears.select(keep))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

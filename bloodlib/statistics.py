@@ -305,3 +305,53 @@ def touching_share(instances: np.ndarray, gap_px: float = 0.0) -> float:
     """
     n = int(instances.max(initial=0))
     return len(np.unique(touching_pairs(instances, gap_px))) / n if n else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class DeviationTest:
+    """Hold the answer of `deviation_test`: the p-value, and the band that holds a curve of the simulated kind."""
+
+    p_value: float
+    low: np.ndarray
+    high: np.ndarray
+
+
+def deviation_test(observed: np.ndarray, simulated: np.ndarray, level: float = 0.05) -> DeviationTest:
+    """Ask whether a measured curve could be one more of the simulated ones.
+
+    Parameters
+    ----------
+    observed : float (k,)
+        A curve, or one number as (1,).
+    simulated : float (s, k)
+        The same measured on s simulations; with s = 19 the smallest possible p-value is 0.05.
+    level : float
+        The band holds all k values of a simulated curve with probability 1 - level.
+
+    Returns
+    -------
+    DeviationTest
+        ``p_value`` in [1 / (s + 1), 1]; ``low`` and ``high`` float (k,).
+
+    Notes
+    -----
+    Monte Carlo test with the greatest studentised deviation (Myllymäki et al. 2017): all s + 1
+    curves are treated alike, so if the observed one is of the same kind its rank is uniform, and
+    P(p_value ≤ α) ≤ α exactly, over all k values at once. Values that never vary cannot deviate
+    unless the observed one differs. Entries that are NaN in every curve are left out.
+    Book: chapter 04.
+
+    Examples
+    --------
+    >>> deviation_test(np.array([9.0]), np.arange(19.0)[:, None] / 19).p_value
+    0.05
+    """
+    curves = np.concatenate([np.atleast_2d(observed), simulated]).astype(float)  # (s + 1, k)
+    known = ~np.isnan(curves).all(axis=0)
+    mean = np.where(known, np.nanmean(np.where(known, curves, 0.0), axis=0), np.nan)
+    spread = np.where(known, np.nanstd(np.where(known, curves, 0.0), axis=0), np.nan)
+    steady = np.maximum(spread, 1e-12 * (1 + np.abs(mean)))
+    deviation = np.nanmax(np.where(known, np.abs(curves - mean) / steady, 0.0), axis=1)
+    p_value = float(np.mean(deviation >= deviation[0] * (1 - 1e-12)))
+    reach = np.quantile(deviation[1:], 1 - level, method="higher") * spread
+    return DeviationTest(p_value, mean - reach, mean + reach)

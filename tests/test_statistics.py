@@ -7,6 +7,7 @@ from bloodlib.statistics import (
     cluster_sizes,
     coverage,
     describe,
+    deviation_test,
     measure_cells,
     nearest_neighbour_distances,
     pair_correlation,
@@ -148,3 +149,31 @@ def test_empty_masks_give_empty_answers():
     assert cluster_sizes(empty).size == 0
     assert touching_share(empty) == coverage(empty) == 0
     assert measure_cells(empty).box.shape == (0, 4)
+
+
+def test_deviation_test_keeps_its_level_and_has_power():
+    # Under the null P(p ≤ 0.05) is 0.05: in 2,000 repetitions 0.05 ± 0.0049, left beyond 5 of those with p < 1e-6.
+    rng = np.random.default_rng(0)
+    curves = rng.normal(size=(2000, 20, 15)).cumsum(axis=2)  # 20 random walks, correlated along each curve
+    p_values = np.array([deviation_test(walk[0], walk[1:]).p_value for walk in curves])
+    assert abs(np.mean(p_values <= 0.05) - 0.05) < 0.025
+    assert abs(np.mean(p_values <= 0.5) - 0.5) < 0.056
+    shifted = [deviation_test(walk[0] + 6 * np.sqrt(np.arange(1, 16)), walk[1:]).p_value for walk in curves[:50]]
+    assert max(shifted) == 0.05
+
+
+def test_deviation_test_of_numbers_that_never_vary():
+    same = np.zeros((19, 1))
+    assert deviation_test(np.array([0.0]), same).p_value == 1
+    assert deviation_test(np.array([1.0]), same).p_value == 0.05
+    with_gap = deviation_test(np.array([np.nan, 9.0]), np.column_stack([np.full(19, np.nan), np.arange(19.0)]))
+    assert with_gap.p_value > 0.5
+    assert np.isnan(with_gap.low[0])
+
+
+def test_band_holds_the_curves_that_are_not_extreme():
+    rng = np.random.default_rng(1)
+    simulated = rng.normal(size=(999, 5))
+    answer = deviation_test(np.zeros(5), simulated, level=0.05)
+    inside = ((simulated >= answer.low) & (simulated <= answer.high)).all(axis=1)
+    assert inside.mean() == pytest.approx(0.95, abs=0.005)

@@ -25,8 +25,10 @@ CONTRASTS = {
 def substitutions(root: Path) -> dict[str, Any]:
     """Collect what pages under book/ may use as ``{{ name }}``."""
     results = stored_runs(root / "data" / "results")
+    quoted = yaml.safe_load((root / "data" / "quoted.yml").read_text())
     return {
-        "quoted": yaml.safe_load((root / "data" / "quoted.yml").read_text()),
+        "quoted": quoted,
+        "phantom_table1": phantom_table(root / "data" / "results" / "phantom_table1.json", quoted),
         "finding": finding(results),
         "stored_runs": str(len(results)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
@@ -74,19 +76,31 @@ def split_table(path: Path) -> str:
     """Write the split of a data set as a Markdown table, one line per appearance group."""
     if not path.exists():
         return "The split of this set is not stored in this checkout."
-    parts = read_json(path)
-    groups: dict[str, dict[str, int]] = {}
-    for part in ("fit", "validation", "test"):
-        for group, names in _groups(parts, part).items():
-            groups.setdefault(group, dict.fromkeys(("fit", "validation", "test"), 0))[part] += len(names)
-    lines = ["| appearance group | fit | validation | test |", "|---|---:|---:|---:|"]
-    lines += [
-        f"| {group} | " + " | ".join(str(n or "·") for n in sizes.values()) + " |" for group, sizes in groups.items()
+    split = read_json(path)
+    parts, sizes, families = split["parts"], split["sizes"], split["stain_families"]
+    part_of = {group: part for part, groups in parts.items() for group in groups}
+    lines = ["| stain | appearance group (file numbers) | fit | validation | test |", "|---|---|---:|---:|---:|"]
+    for family, groups in families.items():
+        for group in groups:
+            cells = [str(sizes[group]) if part_of[group] == part else "·" for part in parts]
+            lines.append(f"| {family} | {group.replace('-', '–')} | " + " | ".join(cells) + " |")
+    totals = [sum(sizes[group] for group in groups) for groups in parts.values()]
+    return "\n".join([*lines, "| **all** | | " + " | ".join(f"**{n}**" for n in totals) + " |"])
+
+
+def phantom_table(path: Path, quoted: dict[str, Any]) -> str:
+    """Set the phantom's measured statistics at full size beside the paper's."""
+    if not path.exists():
+        return "No measurement of the phantom is stored in this checkout."
+    ours, paper = read_json(path)["full"]["table1"], quoted["bailo2019"]["table1"]
+    rows = [
+        ("cells per image", "rbcs_per_image", ours["count_mean"], ours["count_std"]),
+        ("width of a cell (px)", "width_px", ours["width_mean"], ours["width_std"]),
+        ("height of a cell (px)", "height_px", ours["height_mean"], ours["height_std"]),
     ]
-    totals = [sum(sizes[part] for sizes in groups.values()) for part in ("fit", "validation", "test")]
-    return "\n".join([*lines, "| **all** | " + " | ".join(f"**{n}**" for n in totals) + " |"])
-
-
-def _groups(parts: dict[str, Any], part: str) -> dict[str, list[str]]:
-    held = parts.get(part, {})
-    return held if isinstance(held, dict) else {"all": held}
+    colours = zip(("red", "green", "blue"), ours["colour_mean"], ours["colour_std"], strict=True)
+    rows += [(name, name, mean, std) for name, mean, std in colours]
+    lines = ["| | phantom | the paper's smears |", "|---|---:|---:|"]
+    for name, key, mean, std in rows:
+        lines.append(f"| {name} | {mean:.0f} ± {std:.0f} | {paper[f'{key}_mean']} ± {paper[f'{key}_std']} |")
+    return "\n".join(lines)

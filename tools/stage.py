@@ -16,7 +16,7 @@ from bloodlib._files import read_json
 
 from . import facts
 from .execute import is_current
-from .layout import PROFILES, Build, fingerprint
+from .layout import PROFILES, Build, fingerprint, notebooks
 
 BANNERS = {
     "phantom": "Phantom build: every smear on these pages is rendered by computer. None of it is blood, "
@@ -48,8 +48,11 @@ def stage(build: Build) -> Path:
         card = _card(notebook, build)
         page = page_of(nbformat.read(build.executed / notebook.name, as_version=4), card)
         nbformat.write(page, site / "notebooks" / notebook.name)
-    toc = yaml.safe_load((build.root / "_toc.yml").read_text())
-    (site / "_toc.yml").write_text(yaml.safe_dump(contents(toc, build), sort_keys=False, allow_unicode=True))
+    if build.only:
+        for other in set(notebooks(build.root)) - set(build.notebooks):
+            (site / "notebooks" / f"{other.stem}.md").write_text(stub(other))
+    check_contents(yaml.safe_load((build.root / "_toc.yml").read_text()), build.root)
+    shutil.copy(build.root / "_toc.yml", site)
     config = yaml.safe_load((build.root / "_config.yml").read_text())
     (site / "_config.yml").write_text(yaml.safe_dump(configured(config, build), sort_keys=False, allow_unicode=True))
     return site
@@ -119,24 +122,24 @@ def run_card(card: dict[str, Any]) -> str:
     )
 
 
-def contents(toc: dict[str, Any], build: Build) -> dict[str, Any]:
-    """Keep the whole table of contents, or, for one chapter, the prose pages and that chapter.
+def stub(notebook: Path) -> str:
+    """Stand in for a chapter that was not asked for, so that links to it lead somewhere."""
+    title = nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0]
+    return f"{title}\n\nThis build holds another chapter only; `make book` builds them all.\n"
+
+
+def check_contents(toc: dict[str, Any], root: Path) -> None:
+    """Hold the table of contents and notebooks/ together.
 
     Raises
     ------
     ValueError
-        If the table of contents and notebooks/ do not list the same notebooks.
+        If they do not list the same notebooks.
     """
     listed = {c["file"] for part in toc["parts"] for c in part["chapters"] if c["file"].startswith("notebooks/")}
-    present = {f"notebooks/{path.stem}" for path in build.notebooks}
-    if not build.only and listed != present:
+    present = {f"notebooks/{path.stem}" for path in notebooks(root)}
+    if listed != present:
         raise ValueError(f"_toc.yml and notebooks/ differ in {', '.join(sorted(listed ^ present))}")
-    for part in toc["parts"]:
-        part["chapters"] = [
-            c for c in part["chapters"] if not c["file"].startswith("notebooks/") or c["file"] in present
-        ]
-    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
-    return toc
 
 
 def configured(config: dict[str, Any], build: Build) -> dict[str, Any]:
@@ -174,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"staged {len(list((site / 'notebooks').iterdir()))} notebooks in {os.path.relpath(site)}")
+    print(f"staged {len(list((site / 'notebooks').glob('*.ipynb')))} notebooks in {os.path.relpath(site)}")
     return 0
 
 

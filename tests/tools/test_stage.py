@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tools import facts, stage
-from tools.layout import Build
+from tools.layout import ROOT, Build, notebooks
 
 TOC = {
     "root": "book/index",
@@ -25,16 +25,14 @@ def copy(value):
 
 
 def test_contents_must_list_the_notebooks_that_exist(project):
-    build = Build("smoke", "phantom", root=project)
-    assert stage.contents(copy(TOC), build) == TOC
+    stage.check_contents(TOC, project)
     (project / "notebooks" / "02_beta.ipynb").unlink()
     with pytest.raises(ValueError, match="differ in notebooks/02_beta"):
-        stage.contents(copy(TOC), build)
+        stage.check_contents(TOC, project)
 
 
-def test_one_chapter_keeps_the_prose_and_drops_the_other_chapters(project):
-    kept = stage.contents(copy(TOC), Build("smoke", "phantom", "01", project))
-    assert [part["caption"] for part in kept["parts"]] == ["Before", "One"]
+def test_chapter_that_was_not_asked_for_keeps_its_title(project):
+    assert stage.stub(project / "notebooks" / "02_beta.ipynb").startswith("# A title\n\n")
 
 
 def test_banner_says_what_is_shown(project):
@@ -76,9 +74,25 @@ def test_only_runs_are_read_as_runs(tmp_path):
     assert [one["arm"] for one in facts.stored_runs(tmp_path)] == ["SD"]
 
 
-def test_committed_configuration_lists_every_committed_notebook():
-    build = Build("smoke", "phantom")
-    if not build.notebooks:
+def test_committed_contents_list_every_committed_notebook():
+    if not notebooks():
         pytest.skip("no notebook in this checkout yet")
-    toc = yaml.safe_load((build.root / "_toc.yml").read_text())
-    assert stage.contents(copy(toc), build) == toc
+    stage.check_contents(yaml.safe_load((ROOT / "_toc.yml").read_text()), ROOT)
+
+
+def test_phantom_is_set_beside_the_paper(tmp_path):
+    quoted = yaml.safe_load((ROOT / "data" / "quoted.yml").read_text())
+    table = facts.phantom_table(ROOT / "data" / "results" / "phantom_table1.json", quoted)
+    assert table.splitlines()[2].endswith("| 669 ± 149 |")
+    assert len(table.splitlines()) == 8
+    assert "No measurement" in facts.phantom_table(tmp_path / "none.json", quoted)
+
+
+def test_split_table_adds_up(tmp_path):
+    split = facts.split_table(ROOT / "data" / "splits" / "chula_rbc12.json")
+    rows = [[cell.strip(" *") for cell in line.split("|")[3:6]] for line in split.splitlines()[2:]]
+    columns = list(zip(*rows, strict=True))
+    for column in columns:
+        assert sum(int(cell) for cell in column[:-1] if cell != "·") == int(column[-1])
+    assert sum(int(column[-1]) for column in columns) == 84
+    assert "not stored" in facts.split_table(tmp_path / "none.json")

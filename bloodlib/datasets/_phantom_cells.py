@@ -10,7 +10,7 @@ from . import _phantom_optics as optics
 
 _DIRECTIONS = 720
 
-KINDS = ("discocyte", "target", "spherocyte", "echinocyte", "teardrop", "stomatocyte")
+KINDS = ("discocyte", "target", "spherocyte", "echinocyte", "teardrop", "stomatocyte", "knizocyte")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def draw_cell(rng: np.random.Generator, kind: str, diameter_px: float, habit) ->
         axes_px=(radius * aspect**0.5, radius * aspect**-0.5),
         angle=float(rng.uniform(0, 2 * np.pi)),
         kind=kind,
-        scale=thick * (1.18 if kind == "spherocyte" else 1.0),
+        scale=thick * (1.18 if kind in ("spherocyte", "echinocyte") else 1.0),
         flatness=float(np.clip(rng.normal(habit.flatness, 0.4), 2.0, 8.0)),
         depth=depth,
         dryness=float(np.clip(rng.normal(habit.dryness, 0.12), 0.0, 1.0)),
@@ -161,6 +161,9 @@ def _thickness(cell: Cell, rows: np.ndarray, cols: np.ndarray, rho: np.ndarray) 
     profile = optics.dimple(optics.dried(ring, cell.dryness, *cell.step), cell.depth)
     if cell.kind == "target":
         profile = profile + 1.9 * np.exp(-((ring / 0.27) ** 2))
+    if cell.kind == "knizocyte":
+        ridge = (cosine * down - sine * along) / 0.15
+        profile = profile + 1.8 * np.exp(-(ridge**2)) * np.clip(1.0 - ring, 0.0, 1.0)
     for row, col, size, strength in cell.spots:
         profile = profile + strength * np.exp(-((rows - row) ** 2 + (cols - col) ** 2) / size**2)
     thickness = cell.scale * optics.envelope(rho, cell.flatness) * np.clip(profile, 0.1, None)

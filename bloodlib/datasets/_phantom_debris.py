@@ -10,7 +10,7 @@ from ._phantom_optics import smooth_noise
 # Absorbance per colour channel (R, G, B) of stained matter at unit density; ours, by eye.
 NUCLEUS = np.float32([0.55, 0.80, 0.28])
 CYTOPLASM = np.float32([0.16, 0.20, 0.08])
-PLATELET = np.float32([0.32, 0.44, 0.17])
+PLATELET = np.float32([0.26, 0.36, 0.14])
 DIRT = np.float32([0.55, 0.50, 0.48])
 
 
@@ -62,7 +62,7 @@ def add_platelet(
     """Draw a platelet in place: a pale irregular disc with purple granules."""
     granules = int(rng.integers(5, 12))
     at = rng.normal(0.0, 0.38 * radius_px, (granules, 2))
-    size = rng.uniform(0.14, 0.30, granules) * radius_px
+    size = rng.uniform(0.16, 0.34, granules) * radius_px
     phase, ripple = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.06, 0.2, 3)
     window = _window(centre, 1.7 * radius_px, absorbance.shape[:2])
     if window is None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import bloodlib
 from bloodlib.io import (
-    DataWarning,
+    LabelWarning,
     check_folder,
     read_folder,
     write_coco,
@@ -147,6 +147,8 @@ def test_a_split_that_is_not_there_is_refused(folder):
 def test_sizes_that_differ(folder):
     write_instances(folder / "instances" / "b.png", np.ones((40, 61), np.int32))
     refused(folder, r"b\.png: the image is 60×40 but its mask \(.*b\.png\) is 61×40; .*resized")
+    with pytest.raises(ValueError, match="61×40"):
+        read_folder(folder)  # known from the headers, before anything is read
 
 
 def test_sizes_that_differ_in_coco(folder):
@@ -222,9 +224,9 @@ def test_touching_cells_of_one_colour_are_reported_and_read(folder):
         cv2.circle(mask, (column, 20), 9, (255, 0, 0), -1)
     write_image(folder / "masks" / "b.png", mask)
     [finding] = check_folder(folder)
-    assert finding.level == "warning"
+    assert finding.is_error
     assert "b.png: the region around column 21, row 20 (37×19 px) looks like touching cells" in finding.text
-    with pytest.warns(DataWarning, match="around column 21, row 20"):
+    with pytest.warns(LabelWarning, match="around column 21, row 20"):
         assert bloodlib.load(folder)[1].count == 1
 
 
@@ -271,6 +273,16 @@ def test_names_that_are_no_file_names_are_refused(tmp_path, name):
 def test_names_with_dots_come_back(tmp_path):
     write_smear(tmp_path, make("slide.1"))
     assert read_folder(tmp_path).names == ("slide.1",)
+
+
+def test_what_is_left_out_of_coco_is_a_warning(folder):
+    as_coco(folder)
+    content = json.loads((folder / "coco.json").read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    (folder / "coco.json").write_text(json.dumps(content))
+    [finding] = check_folder(folder)
+    assert not finding.is_error
+    assert "annotation 1 of image 'a.png' is a crowd region" in finding.text
 
 
 @pytest.mark.real

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from skimage import io as skio
 
+import bloodlib
 from bloodlib.io import (
-    DataWarning,
+    LabelWarning,
     colours_to_instances,
     read_colours,
     read_image,
@@ -22,6 +23,7 @@ from bloodlib.io import (
     write_image,
     write_instances,
 )
+from bloodlib.io.labels import merged_cells
 from bloodlib.smears import relabel
 
 
@@ -152,7 +154,7 @@ def test_label_image_comes_back_numbered(tmp_path_factory, ids):
             read_instances(path)
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # one id in several places
+        warnings.simplefilter("ignore", LabelWarning)  # one id in several places
         instances = read_instances(path)
     assert instances.dtype == np.int32
     np.testing.assert_array_equal(instances, relabel(ids)[0])
@@ -191,7 +193,7 @@ def test_colour_in_a_label_image_is_refused(tmp_path):
 
 def test_semantic_mask_among_labels_is_pointed_out(tmp_path):
     write_instances(tmp_path / "a.png", (discs((30, 50), (14, 14, 9), (14, 36, 9)) > 0) * 255)
-    with pytest.warns(DataWarning, match=r"a\.png: all 2 separate places have the one id 255.* masks/"):
+    with pytest.warns(LabelWarning, match=r"a\.png: all 2 separate places have the one id 255.* masks/"):
         read_instances(tmp_path / "a.png")
 
 
@@ -271,7 +273,7 @@ def test_touching_cells_of_one_colour_are_reported_where_they_are(tmp_path, gap,
     colours = [(200, 0, 0), (200, 0, 0), *[(0, 0, 200)] * others]
     write_image(tmp_path / "a.png", paint(cells, *colours))
     place = rf"around column {60 + gap // 2}, row 30 "
-    with pytest.warns(DataWarning, match=rf"a\.png: the region {place}.*looks like touching cells") as caught:
+    with pytest.warns(LabelWarning, match=rf"a\.png: the region {place}.*looks like touching cells") as caught:
         instances = read_colours(tmp_path / "a.png")
     assert len(caught) == 1
     assert instances.max() == 1 + others
@@ -287,3 +289,14 @@ def test_single_cells_of_many_shapes_are_not_reported(tmp_path):
     cv2.circle(cells, (199, 180), 30, 5, -1)  # cut by the border
     write_image(tmp_path / "a.png", paint(cells, *[(50 * k, 0, 9) for k in range(1, 6)]))
     assert read_colours(tmp_path / "a.png").max() == 5
+
+
+def test_cells_of_the_phantom_are_not_reported():
+    smears = bloodlib.load("phantom", "test")[:40:10]
+    assert sum(smear.count for smear in smears) > 100
+    assert [merged_cells(smear.name, smear.instances) for smear in smears] == [[]] * 4
+
+
+def test_cells_of_one_colour_that_meet_at_a_corner_are_one():
+    mask = np.kron(np.eye(2, dtype=np.uint8), np.ones((4, 4), np.uint8))
+    assert colours_to_instances(paint(mask, (9, 9, 9))).max() == 1

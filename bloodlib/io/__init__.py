@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .coco import CocoFile, read_coco, write_coco
 from .folder import Finding, check_folder, read_folder, write_folder, write_smear
-from .images import DataWarning, read_image, write_image
+from .images import DataWarning, LabelWarning, read_image, write_image
 from .labels import colours_to_instances, read_colours, read_instances, write_instances
 from .voc import VocBoxes, read_voc
 
@@ -12,6 +12,7 @@ __all__ = [
     "CocoFile",
     "DataWarning",
     "Finding",
+    "LabelWarning",
     "VocBoxes",
     "check_folder",
     "colours_to_instances",

@@ -58,12 +58,12 @@ class CocoFile:
             if entry.get("iscrowd"):
                 warnings.warn(f"{what} is a crowd region, not one cell; it is left out", DataWarning, stacklevel=2)
                 continue
-            cell = _rasterise(what, entry, rows, columns)
+            box, cell = _rasterise(what, entry, rows, columns)
             if not cell.any():
                 warnings.warn(f"{what} covers no pixel; it is left out", DataWarning, stacklevel=2)
                 continue
             classes.append(self._classes[entry["category_id"]])
-            instances[cell] = len(classes)
+            instances[box][cell] = len(classes)
         seen = np.bincount(instances.ravel(), minlength=len(classes) + 1)[1:] > 0
         if not seen.all():
             hidden = ", ".join(map(str, np.flatnonzero(~seen) + 1))
@@ -87,7 +87,8 @@ class CocoFile:
         return np.array([classes[k] for k in range(1, count + 1)], dtype=np.int64)
 
 
-def _rasterise(what: str, entry: dict[str, Any], rows: int, columns: int) -> np.ndarray:
+def _rasterise(what: str, entry: dict[str, Any], rows: int, columns: int) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Give the box of a cell, and which pixels of the box are the cell's."""
     shape = entry.get("segmentation")
     try:
         if isinstance(shape, list):
@@ -101,7 +102,10 @@ def _rasterise(what: str, entry: dict[str, Any], rows: int, columns: int) -> np.
             code = rle.frPyObjects(shape, rows, columns) if isinstance(shape["counts"], list) else shape
         else:
             raise ValueError("there is none, and a box alone does not outline a cell")
-        return rle.decode(code).astype(bool)
+        cell = rle.decode(code)
+        left, top, width, height = (int(side) for side in rle.toBbox(code))
+        box = (slice(top, top + height), slice(left, left + width))
+        return box, cell[box].astype(bool)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise ValueError(
             f"{what} has an unusable segmentation ({error}); allowed are polygons [[x1, y1, x2, y2, …], …] "

@@ -12,7 +12,7 @@ from pathlib import Path
 from .._files import read_json
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, read_coco, write_coco
-from .images import SUFFIXES, DataWarning, image_size, read_image, write_image
+from .images import SUFFIXES, LabelWarning, image_size, read_image, write_image
 from .labels import mask_size, read_colours, read_instances, write_instances
 
 _LAYOUT = "a folder of smears holds images/ and one of instances/ (ids), masks/ (colours) or coco.json"
@@ -21,10 +21,15 @@ _PARTS = ("fit", "validation", "test")
 
 @dataclass(frozen=True)
 class Finding:
-    """Report one problem of a data folder: an error keeps a smear from being read, a warning does not."""
+    """Report one problem of a data folder: an error means that a smear cannot be read, or is misread."""
 
-    level: str
+    level: str  # "error" or "warning"
     text: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the data should not be used before this is put right."""
+        return self.level == "error"
 
     def __str__(self) -> str:
         return f"{self.level}: {self.text}"
@@ -198,7 +203,7 @@ def read_folder(path: str | os.PathLike[str], split: str = "all") -> SmearFolder
         At the first problem; `check_folder` lists all of them.
     """
     survey = _survey(path)
-    errors = [finding.text for finding in survey.findings if finding.level == "error"]
+    errors = [finding.text for finding in survey.findings if finding.is_error]
     if errors:
         more = f" (and {len(errors) - 1} more: `bloodlib data check {path}` lists them)" if len(errors) > 1 else ""
         raise ValueError(errors[0] + more)
@@ -249,8 +254,9 @@ def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
                 survey.read(name)
             except (ValueError, OSError) as error:
                 survey.error(str(error), name)
-        texts = (str(entry.message) for entry in caught if issubclass(entry.category, DataWarning))
-        survey.findings.extend(Finding("warning", text) for text in texts)
+        for entry in caught:
+            level = "error" if issubclass(entry.category, LabelWarning) else "warning"
+            survey.findings.append(Finding(level, str(entry.message)))
     return survey.findings
 
 

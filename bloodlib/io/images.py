@@ -22,6 +22,10 @@ class DataWarning(UserWarning):
     """Something in a data file that was worked around, and that its owner should look at."""
 
 
+class LabelWarning(DataWarning):
+    """A mask that can be read, but then most likely says something else than was meant."""
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open an image with Pillow; whatever it cannot read becomes one clear ValueError."""

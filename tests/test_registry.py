@@ -125,6 +125,11 @@ def test_broken_download_leaves_nothing(tmp_path, server, part):
     assert not (tmp_path / "home").exists()
 
 
+def test_refusals_of_the_server_are_told(tmp_path, server):
+    with pytest.raises(OSError, match=r"absent/a\.txt \(HTTP status 404\); check the network"):
+        fetch(tmp_path / "set", f"{server[0]}/absent/")
+
+
 def test_interrupted_download_leaves_nothing(tmp_path, server, monkeypatch):
     def stop(url, output, pooch):
         with open(output, "wb") as handle:
@@ -138,7 +143,7 @@ def test_interrupted_download_leaves_nothing(tmp_path, server, monkeypatch):
 
 
 def test_no_network_says_how_to_go_on(tmp_path):
-    with pytest.raises(OSError, match=r"a\.txt: missing, .*127\.0\.0\.1:9.*BLOODLIB_DATA"):
+    with pytest.raises(OSError, match=r"a\.txt: missing, .*127\.0\.0\.1:9/a\.txt \(ConnectionError\).*BLOODLIB_DATA"):
         fetch(tmp_path / "set", "http://127.0.0.1:9")
 
 

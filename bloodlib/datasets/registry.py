@@ -210,9 +210,11 @@ def _download(store: pooch.Pooch, local: str) -> None:
         store.fetch(local, downloader=_downloader(url))
     except ValueError as error:
         raise ValueError(f"{target}: {error} (from {url}); try again later, nothing was kept") from error
-    except OSError as error:  # requests' errors are OSErrors, too
+    except OSError as error:  # requests' errors are OSErrors, too; their own text fills a screen
+        answer = getattr(error, "response", None)
+        reason = error.strerror or type(error).__name__ if answer is None else f"HTTP status {answer.status_code}"
         raise OSError(
-            f"{target}: missing, and it could not be downloaded from {url} ({error}); "
+            f"{target}: missing, and it could not be downloaded from {url} ({reason}); "
             "check the network, or point BLOODLIB_DATA at a folder that is already filled"
         ) from error
     finally:

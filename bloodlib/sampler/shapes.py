@@ -57,6 +57,20 @@ def fill_and_solidity(shape: np.ndarray) -> tuple[np.ndarray, float]:
     return filled, float(np.count_nonzero(filled) / convex)
 
 
+def aspect_ratio(shape: np.ndarray) -> float:
+    """Give the ratio of the axes of the ellipse with the shape's second moments, at least 1 however it is turned.
+
+    Examples
+    --------
+    >>> round(aspect_ratio(np.ones((10, 20), dtype=bool)), 6)
+    2.0
+    """
+    points = np.argwhere(shape)
+    # A pixel is a square, not a point: its own second moment is 1/12 along either axis.
+    small, large = np.linalg.eigvalsh(np.cov(points.T, bias=True) + np.eye(2) / 12)
+    return float(np.sqrt(large / small))
+
+
 def warp(
     shape: np.ndarray, angle: float = 0.0, scale: float = 1.0, flip: tuple[bool, bool] = (False, False)
 ) -> np.ndarray:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-import pooch
 from tqdm import tqdm
 
 from .._files import package_data
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets, pooch's import of tqdm.auto warns about a bar that is not used here.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
 
 
 @dataclass(frozen=True)

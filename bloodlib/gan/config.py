@@ -127,7 +127,7 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in under half an hour.
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=900, constant=1.0), Stage(crop=384, batch=1, steps=1500)),
+        stages=(Stage(crop=256, batch=2, steps=700, constant=1.0), Stage(crop=384, batch=1, steps=1100)),
         upsample="resize",
         encoder_norm="none",
         feature_skip=True,

@@ -1,0 +1,204 @@
+"""One run of Table 2: an arm, a task and a seed, from smears to a small JSON record."""
+
+from __future__ import annotations
+
+import copy
+import math
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import read_json, write_json
+from ..smears import Smear, SmearFolder
+from .arms import ARMS, Samples, plan
+from .config import PROFILES, TASKS, EvaluatorConfig, preset
+from .tasks import MAIN_SCORE
+from .training import Evaluator, train
+
+__all__ = ["ARMS", "TASKS", "EvaluatorConfig", "load_runs", "preset", "run", "run_and_keep", "save_run", "stale"]
+
+
+def evenly(smears: Sequence[Smear], count: int) -> list[Smear]:
+    """Read `count` smears evenly spread over a set; all of them where count is 0 or as many."""
+    if not 0 < count < len(smears):
+        return list(smears)
+    chosen = np.linspace(0, len(smears) - 1, count).round().astype(int).tolist()
+    return list(smears.select(chosen)) if isinstance(smears, SmearFolder) else [smears[k] for k in chosen]
+
+
+def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Do one run and give its record; arguments are those of `run_and_keep`."""
+    return run_and_keep(*args, **kwargs)[0]
+
+
+def run_and_keep(
+    task: str,
+    arm: str,
+    seed: int,
+    fit: Sequence[Smear],
+    validation: Sequence[Smear],
+    test: Sequence[Smear],
+    synthetic: Sequence[Smear] = (),
+    config: EvaluatorConfig | None = None,
+    *,
+    data: str = "",
+    painter: str | None = None,
+    start: dict | None = None,
+    accelerator: str = "auto",
+    progress: bool = False,
+) -> tuple[dict[str, Any], Evaluator]:
+    """Train on one arm, choose the checkpoint on validation, score the test set.
+
+    Parameters
+    ----------
+    task : {"fcn8s", "faster_rcnn", "contour_fcn"}
+    arm : {"RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug"}
+    seed : int
+        The same seed gives every arm the same initial weights and order of draws.
+    fit, validation, test : sequence of Smear
+        Real smears; their parts share no slide.
+    synthetic : sequence of Smear
+        Painted by a painter fitted on `fit` alone; as many as ``arms.plan`` asks for.
+    config : EvaluatorConfig, optional
+        The laptop preset of the task where left out.
+    data, painter : str
+        Written into the record: the set's name, the painter's fingerprint.
+    start : dict, optional
+        Backbone weights of the detector.
+    accelerator : str
+        Lightning Fabric's name for the device.
+    progress : bool
+
+    Returns
+    -------
+    record : dict
+        ``task, arm, seed, dataset, profile, config, config_hash, samples, split, history, selected,
+        per_image, seconds, device, versions, commit``. ``selected["on_validation"]`` is what
+        counts; ``selected["on_test"]`` is the paper's way (the best on the test set), and
+        ``selected["optimism"]`` what it gains in the main score by looking.
+    evaluator : Evaluator
+        With the weights that validation chose.
+
+    Notes
+    -----
+    Every arm gets the same number of optimiser steps. Book: chapter 11.
+    """
+    config = config or preset("laptop", task)
+    if config.task != task:
+        raise ValueError(f"task is {task!r} but config is for {config.task!r}; use preset(profile, {task!r})")
+    began = time.perf_counter()
+    fit = evenly(fit, config.real_images)
+    validation, test = evenly(validation, config.scored_images), evenly(test, config.scored_images)
+    composition = plan(arm, len(fit), config.multiple)
+    samples = Samples(composition, fit, synthetic, seed)
+    history: list[dict] = []
+    rows: list[list[dict]] = []
+    best: dict[str, Any] = {}
+
+    def check(evaluator: Evaluator, step: int) -> None:
+        on_validation, _ = evaluator.evaluate(validation)
+        on_test, per_image = evaluator.evaluate(test)
+        main = MAIN_SCORE[task]
+        if not history or on_validation[main] > max(entry["validation"][main] for entry in history):
+            best.update(copy.deepcopy(evaluator.model.state_dict()))
+        history.append({"step": step, "validation": on_validation, "test": on_test})
+        rows.append(per_image)
+
+    evaluator = train(
+        samples, config, seed, at_checkpoint=check, start=start, accelerator=accelerator, progress=progress
+    )
+    evaluator.model.load_state_dict(best)
+    selected = _select(history, MAIN_SCORE[task])
+    chosen = {way: next(k for k, h in enumerate(history) if h["step"] == selected[way]["step"]) for way in WAYS}
+    every = max(len(evaluator.losses) // 20, 1)
+    record = {
+        "task": task,
+        "arm": arm,
+        "seed": seed,
+        "dataset": data,
+        "profile": config.profile,
+        "config": config.to_dict(),
+        "config_hash": config.hash,
+        "samples": {key: getattr(composition, key) for key in ("real", "synthetic", "samples", "augmented")},
+        "painter": painter if composition.synthetic else None,
+        "split": {
+            part: {"images": len(smears), "groups": sorted({s.group for s in smears})}
+            for part, smears in (("fit", fit), ("validation", validation), ("test", test))
+        },
+        "losses": [round(float(np.mean(evaluator.losses[k : k + every])), 4) for k in range(0, config.steps, every)],
+        "history": history,
+        "selected": selected,
+        "per_image": {way: rows[k] for way, k in chosen.items()},
+        "seconds": {"training": round(evaluator.seconds, 1), "total": round(time.perf_counter() - began, 1)},
+        "device": evaluator.device,
+        "versions": {name: version(name) for name in ("bloodlib", "torch", "torchvision", "numpy")},
+        "commit": _commit(),
+    }
+    return _no_nan(record), evaluator
+
+
+WAYS = ("on_validation", "on_test")
+
+
+def _select(history: list[dict], main: str) -> dict[str, Any]:
+    """Choose the best checkpoint (the earliest of equals) by each part, and compare on test."""
+    ways = {way: max(history, key=lambda entry: entry[way.removeprefix("on_")][main]) for way in WAYS}
+    optimism = ways["on_test"]["test"][main] - ways["on_validation"]["test"][main]
+    return {**ways, "main": main, "optimism": round(optimism, 5)}
+
+
+def _commit() -> str | None:
+    """Name the commit of the checkout that this file lies in; None where it is installed."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    asked = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or None
+
+
+def _no_nan(value: Any) -> Any:
+    """Replace NaN by None, which JSON can hold."""
+    if isinstance(value, dict):
+        return {key: _no_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def save_run(path: str | Path, record: dict[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    write_json(path, record)
+
+
+def load_runs(folder: str | Path) -> list[dict[str, Any]]:
+    """Read every stored run below a folder, in the order of task, arm and seed.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a record of a run, with its name.
+
+    Notes
+    -----
+    A folder that does not exist holds no runs.
+    """
+    runs = []
+    for path in sorted(Path(folder).rglob("*.json")):
+        record = read_json(path)
+        missing = [key for key in ("task", "arm", "seed", "dataset", "selected") if key not in record]
+        if missing or record["task"] not in TASKS or record["arm"] not in ARMS:
+            raise ValueError(f"{path}: not the record of a run ({', '.join(missing) or 'unknown task or arm'})")
+        runs.append(record)
+    return sorted(
+        runs, key=lambda r: (r["dataset"], r["profile"], TASKS.index(r["task"]), ARMS.index(r["arm"]), r["seed"])
+    )
+
+
+def stale(record: dict[str, Any]) -> bool:
+    """Say whether a stored run was made with another configuration than its preset has today."""
+    return record["profile"] not in PROFILES or record["config_hash"] != preset(record["profile"], record["task"]).hash

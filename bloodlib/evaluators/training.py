@@ -1,0 +1,135 @@
+"""Train one evaluator on the samples of one arm: the same steps, draws and schedule for every arm."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from ..gan.precision import autocast_dtype
+from ..smears import Smear
+from . import tasks
+from .arms import Samples
+from .config import EvaluatorConfig
+
+
+@dataclass
+class Evaluator:
+    """A trained network with the record of its training."""
+
+    config: EvaluatorConfig
+    model: nn.Module
+    fabric: Fabric
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0  # without validation
+
+    def predict(self, image: np.ndarray) -> tasks.Prediction:
+        """Predict on one whole image uint8 (H, W, 3)."""
+        self.model.eval()
+        return tasks.predict(self.model, image, self.config, self.fabric.device)
+
+    def evaluate(self, smears: Sequence[Smear]) -> tuple[dict[str, float], list[dict]]:
+        """Score the whole of a set; see `tasks.score_set`."""
+        return tasks.score_set([self.predict(smear.image) for smear in smears], smears, self.config)
+
+    @property
+    def device(self) -> str:
+        """Say in words what it ran on."""
+        kind = self.fabric.device.type
+        where = f"cpu, {torch.get_num_threads()} threads" if kind == "cpu" else torch.cuda.get_device_name()
+        return f"{where}, {'bfloat16' if 'bf16' in str(self.fabric._precision.precision) else 'float32'}"
+
+
+def set_up(config: EvaluatorConfig, accelerator: str = "auto") -> Fabric:
+    """Choose device and number format."""
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=accelerator, devices=1)
+    if config.precision == "auto" and autocast_dtype(fabric.device) is torch.bfloat16:
+        fabric = Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed")
+    return fabric
+
+
+def rate(step: int, steps: int) -> float:
+    """Give the learning rate's factor: linear warm-up over a tenth of the steps, then cosine to 0.
+
+    Examples
+    --------
+    >>> [round(rate(step, 100), 2) for step in (0, 9, 55, 99)]
+    [0.1, 1.0, 0.48, 0.0]
+    """
+    warm = max(steps // 10, 1)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
+
+
+def train(
+    samples: Samples,
+    config: EvaluatorConfig,
+    seed: int,
+    *,
+    at_checkpoint: Callable[[Evaluator, int], None] | None = None,
+    start: dict[str, torch.Tensor] | None = None,
+    accelerator: str = "auto",
+    progress: bool = False,
+) -> Evaluator:
+    """Train the network of a configuration.
+
+    Parameters
+    ----------
+    samples : Samples
+        What crops are drawn from.
+    config : EvaluatorConfig
+    seed : int
+        Decides weights, draws and dropout; torch's global state is left as it was.
+    at_checkpoint : callable, optional
+        Called with the evaluator and the number of steps done, `config.checkpoints` times.
+    start : dict, optional
+        Weights of the detector's backbone to start from.
+    accelerator : str
+        Lightning Fabric's: auto, cpu, cuda, …
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Evaluator
+        As after the last step.
+    """
+    from tqdm import tqdm
+
+    fabric = set_up(config, accelerator)
+    marks = {round(config.steps * (k + 1) / config.checkpoints) for k in range(config.checkpoints)}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = tasks.build(config)
+        if start is not None:
+            model.backbone.load_state_dict(start)
+        model = model.to(memory_format=torch.channels_last)
+        weights = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+        model, optimizer = fabric.setup(model, optimizer)
+        evaluator = Evaluator(config, model, fabric)
+        batches = samples.batches(config.batch, config.crop_px, np.random.default_rng([seed, 1]))
+        for step in tqdm(range(config.steps), disable=not progress, desc=config.task):
+            began = time.perf_counter()
+            model.train()
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * rate(step, config.steps)
+            loss = tasks.loss(model, next(batches), config, fabric.device)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            fabric.clip_gradients(model, optimizer, max_norm=10.0, error_if_nonfinite=False)
+            optimizer.step()
+            evaluator.losses.append(float(loss.detach()))
+            evaluator.seconds += time.perf_counter() - began
+            if step + 1 in marks and at_checkpoint is not None:
+                at_checkpoint(evaluator, step + 1)
+    return evaluator

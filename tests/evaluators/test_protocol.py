@@ -1,0 +1,193 @@
+"""Arms, the run record, stored runs and what is concluded from them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bloodlib.evaluators import arms, contrasts, protocol
+from bloodlib.evaluators.config import PRESETS, TASKS, preset
+from bloodlib.evaluators.run import command, stored_path
+from bloodlib.smears import Smear
+
+
+def toy(seed: int, group: str = "a", shape=(96, 110)) -> Smear:
+    """Dark squares on light ground."""
+    rng = np.random.default_rng(seed)
+    instances = np.zeros(shape, np.int32)
+    for k in range(6):
+        row, column = 4 + 31 * (k // 3), 4 + 35 * (k % 3)
+        instances[row + rng.integers(5) : row + 24, column : column + 24] = k + 1
+    image = np.where(instances[..., None] > 0, 70, 210) + rng.integers(-9, 9, (*shape, 3))
+    return Smear(image.astype(np.uint8), instances, name=f"toy{seed}", group=group, points=np.array([[10, 15, 0]]))
+
+
+@pytest.mark.parametrize(
+    ("arm", "real", "synthetic", "samples"),
+    [
+        ("RD", 60, 0, 60),
+        ("SD", 0, 60, 60),
+        ("RD+aug", 60, 0, 960),
+        ("RD+SD", 60, 900, 960),
+        ("RD+SD+aug", 60, 900, 960),
+    ],
+)
+def test_the_paper_s_sizes(arm, real, synthetic, samples):
+    plan = arms.plan(arm, 60)
+    assert (plan.real, plan.synthetic, plan.samples) == (real, synthetic, samples)
+    assert plan.augmented == arm.endswith("aug")
+
+
+def test_unknown_arm_is_refused():
+    with pytest.raises(ValueError, match="allowed are RD, SD"):
+        arms.plan("SD+aug", 60)
+
+
+def test_too_few_synthetic_smears_are_refused():
+    with pytest.raises(ValueError, match="needs 2 synthetic smears but 1"):
+        arms.Samples(arms.plan("SD", 2), [], [toy(0)], 0)
+
+
+def test_crops_are_numbered_and_come_from_the_right_smears():
+    real, synthetic = [toy(0), toy(1)], [toy(k) for k in range(2, 8)]
+    samples = arms.Samples(arms.plan("RD+SD", 2, 4), real, synthetic, 0)
+    assert len(samples) == 8
+    whole = {k: samples.crop(k, 96, np.random.default_rng(k)) for k in range(8)}
+    for k, (image, instances) in whole.items():
+        assert np.unique(instances).tolist() == list(range(instances.max() + 1))
+        source = (real + synthetic)[k].image
+        column = next(c for c in range(15) if (source[:96, c : c + 96] == image).all())
+        assert column <= 110 - 96
+
+
+def test_crop_larger_than_the_image_is_mirrored():
+    image, instances = arms.Samples(arms.plan("RD", 1), [toy(0)], [], 0).crop(0, 128, np.random.default_rng(0))
+    assert image.shape == (128, 128, 3)
+    assert instances.shape == (128, 128)
+
+
+def test_a_sample_s_augmentation_is_fixed():
+    make = lambda: arms.Samples(arms.plan("RD+aug", 2, 16), [toy(0), toy(1)], [], 0)  # noqa: E731
+    first, second = (make().crop(5, 96, np.random.default_rng(1))[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = make().crop(7, 96, np.random.default_rng(1))[0]
+    assert (first != other).any()
+
+
+TINY = {
+    "real_images": 0, "scored_images": 0, "steps": 2, "checkpoints": 2, "crop_px": 64, "batch": 2, "width": 1 / 32,
+    "train_proposals": 20, "proposals": 30, "rois": 8, "head_width": 8, "multiple": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_gives_a_whole_record(task, tmp_path):
+    config = preset("smoke", task, **TINY)
+    before = torch.random.get_rng_state()
+    record = protocol.run(
+        task, "RD+SD+aug", 3, [toy(0), toy(1)], [toy(2)], [toy(3, "b"), toy(4, "c")], [toy(5), toy(6)], config,
+        data="toy", painter="f00", accelerator="cpu",
+    )  # fmt: skip
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert record["config_hash"] == config.hash != preset("smoke", task).hash
+    assert [entry["step"] for entry in record["history"]] == [1, 2]
+    assert [row["name"] for row in record["per_image"]["on_validation"]] == ["toy3", "toy4"]
+    assert record["split"]["test"] == {"images": 2, "groups": ["b", "c"]}
+    assert record["selected"]["optimism"] >= 0
+    path = tmp_path / "x" / "run.json"
+    protocol.save_run(path, record)
+    assert protocol.load_runs(tmp_path) == [json.loads(json.dumps(record))]
+    assert str(tmp_path) not in path.read_text()
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not():
+    config = preset("smoke", "fcn8s", **TINY)
+    losses = [
+        protocol.run("fcn8s", "RD", seed, [toy(0)], [toy(1)], [toy(2)], config=config, accelerator="cpu")["losses"]
+        for seed in (0, 0, 1)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_selection_takes_the_earliest_best_and_reports_optimism():
+    history = [
+        {"step": 1, "validation": {"dice": 0.7}, "test": {"dice": 0.5}},
+        {"step": 2, "validation": {"dice": 0.9}, "test": {"dice": 0.6}},
+        {"step": 3, "validation": {"dice": 0.9}, "test": {"dice": 0.8}},
+    ]
+    selected = protocol._select(history, "dice")
+    assert selected["on_validation"]["step"] == 2
+    assert selected["on_test"]["step"] == 3
+    assert selected["optimism"] == pytest.approx(0.2)
+
+
+def test_no_runs_and_broken_runs(tmp_path):
+    assert protocol.load_runs(tmp_path / "missing") == []
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"bad\.json: not the record"):
+        protocol.load_runs(tmp_path)
+
+
+def test_stale_runs_are_told():
+    config = preset("laptop", "fcn8s")
+    record = {"profile": "laptop", "task": "fcn8s", "config_hash": config.hash}
+    assert not protocol.stale(record)
+    assert protocol.stale({**record, "config_hash": preset("laptop", "fcn8s", steps=7).hash})
+
+
+def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
+    from bloodlib._files import package_data
+
+    for record in protocol.load_runs(package_data("results", "table2")):
+        where = stored_path(record["dataset"], record["profile"], record["task"], record["arm"], record["seed"])
+        assert package_data("results", *where.parts[2:]).is_file()
+        assert f"--seed {record['seed']} " in command(record)
+        assert record["selected"]["on_validation"]["step"] <= record["config"]["steps"]
+
+
+def stored(task, arm, seed, values, group_of="aabb"):
+    rows = [{"name": str(k), "group": g, "dice": v} for k, (g, v) in enumerate(zip(group_of, values, strict=True))]
+    chosen = {"step": 1, "test": {"dice": float(np.mean(values))}}
+    return {
+        "task": task, "arm": arm, "seed": seed, "dataset": "toy", "profile": "laptop",
+        "selected": {"on_validation": chosen, "on_test": chosen}, "per_image": {"on_validation": rows},
+    }  # fmt: skip
+
+
+def test_cells_and_contrasts_in_closed_form():
+    runs = [stored("fcn8s", "RD", s, [0.5, 0.6, 0.7, 0.8]) for s in (0, 1)]
+    runs += [stored("fcn8s", "SD", s, [0.6, 0.7, 0.8, 0.9]) for s in (0, 1)]
+    cell = contrasts.cell(runs, "fcn8s", "SD")
+    assert cell == pytest.approx((0.75, 0.75, 0.75, 2))
+    result = contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0))
+    # The same gain everywhere: whatever is resampled, the mean is that gain.
+    assert result == pytest.approx((0.1, 0.1, 0.1, 2, 2, 4))
+    assert contrasts.cell(runs, "fcn8s", "RD+aug") is None
+    assert contrasts.contrast(runs, "fcn8s", "RD+SD", "RD", np.random.default_rng(0)) is None
+
+
+def test_one_seed_has_no_interval():
+    runs = [stored("fcn8s", arm, 0, [0.5, 0.6, 0.7, 0.8]) for arm in ("RD", "SD")]
+    assert np.isnan(contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0)).low)
+
+
+def test_interval_is_as_wide_as_the_difference_between_slides():
+    runs = [stored("fcn8s", "RD", s, [0.5] * 4) for s in (0, 1)]
+    runs += [stored("fcn8s", "SD", s, [0.5, 0.5, 0.9, 0.9]) for s in (0, 1)]
+    result = contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0))
+    # Two slides with gains 0 and 0.4: a quarter of the draws takes the first twice.
+    assert (result.low, result.high) == pytest.approx((0.0, 0.4))
+
+
+def test_sets_are_never_mixed():
+    runs = [stored("fcn8s", "RD", 0, [0.5] * 4), {**stored("fcn8s", "RD", 1, [0.5] * 4), "dataset": "phantom"}]
+    with pytest.raises(ValueError, match="mixed"):
+        contrasts.cell(runs, "fcn8s", "RD")
+
+
+def test_every_profile_has_every_task():
+    assert {task for _, task in PRESETS} == set(TASKS)
+    assert all(config.profile == profile and config.task == task for (profile, task), config in PRESETS.items())

@@ -161,6 +161,12 @@ def test_every_figure_has_a_name_a_caption_and_a_description(path):
 
 
 @every_notebook
+def test_nothing_is_said_on_stderr(path):
+    outputs = [output for cell in read(path).cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+
+@every_notebook
 def test_code_is_short_and_runs_anywhere(path):
     for cell in read(path).cells:
         if cell.cell_type != "code":

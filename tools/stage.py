@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nbformat
 import yaml
@@ -153,17 +154,28 @@ def configured(config: dict[str, Any], build: Build) -> dict[str, Any]:
         "build_data": Path(build.data).name,
         "build_banner": title,
     }
-    url = os.environ.get("REPOSITORY_URL", "").rstrip("/")
-    if url:
-        branch = os.environ.get("REPOSITORY_BRANCH", "main")
-        config["repository"] = {"url": url, "path_to_book": "", "branch": branch}
-        config["html"] |= {"use_repository_button": True, "use_issues_button": True}
-        config["launch_buttons"] = {
-            "notebook_interface": "jupyterlab",
-            "colab_url": "https://colab.research.google.com",
-            "binderhub_url": "https://mybinder.org",
-        }
-    return config
+    return config | repository(os.environ.get("REPOSITORY_URL", "").rstrip("/"), config["html"])
+
+
+def repository(url: str, html: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings of the repository's and launch buttons; nothing without an address.
+
+    Raises
+    ------
+    ValueError
+        If the theme has no buttons for the address's host.
+    """
+    if not url:
+        return {}
+    host = urlsplit(url).hostname or ""
+    if host not in ("github.com", "gitlab.com"):
+        raise ValueError(f"REPOSITORY_URL is {url!r}; buttons exist for https://github.com/… and https://gitlab.com/…")
+    html |= {"use_repository_button": True, "use_issues_button": True}
+    launch = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    if host == "github.com":
+        launch["colab_url"] = "https://colab.research.google.com"
+    branch = os.environ.get("REPOSITORY_BRANCH", "main")
+    return {"repository": {"url": url, "path_to_book": "", "branch": branch}, "launch_buttons": launch}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -47,11 +47,14 @@ def test_banner_says_what_is_shown(project):
 
 
 def test_repository_buttons_only_where_a_repository_is_named(project, monkeypatch):
-    monkeypatch.setenv("REPOSITORY_URL", "https://example.org/a/b/")
+    monkeypatch.setenv("REPOSITORY_URL", "https://github.com/a/b/")
     config = stage.configured({"html": {}, "parse": {}}, Build("smoke", "phantom", root=project))
-    assert config["repository"]["url"] == "https://example.org/a/b"
+    assert config["repository"]["url"] == "https://github.com/a/b"
     assert config["html"]["use_repository_button"] is True
     assert "colab_url" in config["launch_buttons"]
+    assert "colab_url" not in stage.repository("https://gitlab.com/a/b", {})["launch_buttons"]
+    with pytest.raises(ValueError, match="REPOSITORY_URL is 'https://example"):
+        stage.repository("https://example.org/a/b", {})
 
 
 def run(arm, seed, score, task="fcn8s"):

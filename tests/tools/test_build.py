@@ -1,0 +1,31 @@
+"""A warning of Sphinx stops the build, and then there is no site to publish."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools import build
+from tools.layout import Build
+
+
+@pytest.fixture
+def staged(project):
+    """Give a build whose staged tree is one page."""
+    chosen = Build("smoke", "phantom", root=project)
+    (chosen.site / "book").mkdir(parents=True)
+    (chosen.site / "book" / "index.md").write_text("# A book\n\n$x^2$\n")
+    (chosen.site / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (chosen.site / "_config.yml").write_text("title: A book\nonly_build_toc_files: true\n")
+    return chosen
+
+
+def test_reference_that_leads_nowhere_fails_and_leaves_no_old_site(staged):
+    staged.html.mkdir()
+    (staged.site / "book" / "index.md").write_text("# A book\n\n{ref}`nowhere`\n")
+    assert build.build_html(staged) != 0
+    assert not staged.html.exists()
+
+
+def test_nothing_staged_is_said(project):
+    with pytest.raises(ValueError, match=r"nothing staged there; run python -m tools\.stage first"):
+        build.build_html(Build("smoke", "phantom", root=project))

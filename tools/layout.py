@@ -29,6 +29,8 @@ class Build:
         Number or name of the one chapter wanted; empty for the whole book.
     root : Path
         The checkout.
+    variant : str
+        Added to the name of a second build of the same, which must not meet the first one's files.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class Build:
     data: str
     only: str = ""
     root: Path = ROOT
+    variant: str = ""
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -47,7 +50,7 @@ class Build:
 
     @property
     def name(self) -> str:
-        return f"{self.profile}-{Path(self.data).name}"
+        return f"{self.profile}-{Path(self.data).name}{self.variant}"
 
     @property
     def folder(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -110,10 +111,42 @@ def refresh(root: Path = ROOT, only: str = "", say=print) -> list[str]:
     return changed
 
 
+def portable(root: Path = ROOT, only: str = "", say=print) -> list[str]:
+    """Run the notebooks as an older processor with one thread would, and compare with what git stores.
+
+    Returns
+    -------
+    list of str
+        The cells that print something else there: their values are stored too finely.
+    """
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    build = Build("smoke", "phantom", only, root, variant="-portable")
+    found = [f"{name}: failed" for name in execute(build, say=say)]
+    for notebook in build.notebooks:
+        if not (build.executed / notebook.name).exists():
+            continue
+        stored = nbformat.read(notebook, as_version=4)
+        fresh = refreshed(copy.deepcopy(stored), nbformat.read(build.executed / notebook.name, as_version=4))
+        found += [
+            f"{notebook.stem}: cell {one.id}"
+            for one, other in zip(stored.cells, fresh.cells, strict=True)
+            if one.get("outputs") != other.get("outputs")
+        ]
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.refresh", description=__doc__)
     parser.add_argument("--only", default="", metavar="NB")
+    parser.add_argument(
+        "--portable", action="store_true", help="write nothing; say which outputs one thread and AVX2 would change"
+    )
     options = parser.parse_args(arguments)
+    if options.portable:
+        differing = portable(only=options.only, say=lambda line: print(line, flush=True))
+        print("\n".join(differing) or "one thread and AVX2 print the same")
+        return bool(differing)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "2"
     try:

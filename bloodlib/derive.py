@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from skimage.filters import threshold_otsu
-from skimage.measure import regionprops
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+CIRCLE_STEPS = 64
 INK_EXCESS = 0.4  # absorbance in red beyond green
 FLAT = 0.02  # an image whose green absorbance varies less holds no cell
 FREE, MERGED = -1, -2  # distance peaks without an expert point: a cell of its own, or part of a neighbour
@@ -26,12 +26,16 @@ class DeriveConfig:
 
     background_degree: int = 2  # ours: polynomial of the illumination, in log intensity
     smoothing_px: float = 1.0  # ours: against JPEG and sensor noise, which live in pixels
-    absorption: float = 0.3  # ours: a pixel is cell above this share of the typical cell's absorption
+    absorption: float = 0.36  # ours: a pixel is cell above this share of the typical cell's absorption
     weak_absorption: float = 0.2  # ours: the same for the pale cells that an expert pointed at
+    speck_px: int = 4  # ours: holes up to this size are noise
     opening: float = 0.2  # ours: thinner structures (scale bars, fibres, bridges) are cut off
     pallor_area: float = 0.6  # ours: larger holes (in cell areas) are background
-    pallor_solidity: float = 0.85  # ours: gaps between round cells are concave, pallors are not
-    peak_depth: float = 0.12  # ours: how deep the waist of a clump must be to count as two cells
+    pallor_ellipse: float = 0.92  # ours: share of its ellipse that a pallor covers; gaps between cells are triangles
+    pallor_circle: float = 1.1  # ours: radius of the circle around a hole that lies on cells if it is a gap
+    pallor_covered: float = 0.84  # ours: share of that circle on cells from which a hole is a gap
+    pallor_reach: float = 0.5  # ours: a hole nearer than this to an expert point is that cell's pallor
+    peak_depth: float = 0.1  # ours: how deep the waist of a clump must be to count as two cells
     point_reach: float = 0.8  # ours: a distance peak nearer than this to an expert point is that point's cell
     smallest: float = 0.3  # ours: unnamed blobs below this share of the cell area are platelets or dust
     smallest_at_border: float = 0.06  # ours: the same where the border of the image cuts
@@ -39,9 +43,6 @@ class DeriveConfig:
     largest: float = 3.0  # ours: unnamed blobs above this share are no red cells
     likeness: float = 0.9  # ours: cosine to the typical cell's absorbance below which an unnamed blob is none
     weak_reach: float = 1.3
-    pallor_absorption: float = 0.12
-    pallor_reach: float = 0.5
-    speck_px: int = 12
 
 
 def derive_instances(
@@ -84,10 +85,10 @@ def derive_instances(
     typical = _typical(absorbance)
     amount = absorbance @ (typical / max(typical @ typical, 1e-9)).astype(np.float32)
     foreground = amount > config.absorption
-    radius_px = _cell_radius(_distance(_filled(foreground, amount, points[:0], np.inf, config)))
+    radius_px = _cell_radius(_distance(_filled(foreground, config)))
     if radius_px == 0:
         return np.zeros(foreground.shape, np.int32), np.zeros(0, np.int64)
-    foreground = _filled(foreground, amount, points, radius_px, config)
+    foreground = _filled(foreground, config, radius_px, points)
     foreground = _with_weak_cells(foreground, amount, points, radius_px, config)
     foreground = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_OPEN, _disc(config.opening * radius_px))
     labels, classes = _cells(foreground.astype(bool), points, radius_px, config)
@@ -187,23 +188,41 @@ def _cell_radius(distance: np.ndarray) -> float:
 
 
 def _filled(
-    foreground: np.ndarray, amount: np.ndarray, points: np.ndarray, radius_px: float, config: DeriveConfig
+    foreground: np.ndarray, config: DeriveConfig, radius_px: float | None = None, points: np.ndarray | None = None
 ) -> np.ndarray:
-    """Close the holes that are pallors: small, and convex, or tinted, or at an expert point."""
-    _, holes = cv2.connectedComponents((~foreground).astype(np.uint8), connectivity=4)
-    filled = foreground.copy()
-    for hole in regionprops(holes, intensity_image=amount):
-        if hole.area > config.pallor_area * np.pi * radius_px**2:
-            continue
-        pallor = hole.area < config.speck_px or hole.solidity >= config.pallor_solidity
-        pallor = pallor or hole.intensity_mean >= config.pallor_absorption
-        if not pallor and len(points):
-            row, column = hole.centroid
-            nearest = np.hypot(points[:, 0] - column, points[:, 1] - row).min()
-            pallor = nearest < config.pallor_reach * radius_px
-        if pallor:
-            filled[hole.slice][hole.image] = True
-    return filled
+    """Close the holes that are pallors, not gaps between cells.
+
+    Before the cell radius is known, elliptic holes are pallors. Then a hole is one as well if an expert point is
+    near, or if a circle of about the cell radius around it leaves the cells: a gap's neighbours lie on that circle.
+    """
+    _, holes, stats, centroids = cv2.connectedComponentsWithStats((~foreground).astype(np.uint8), connectivity=4)
+    area = stats[:, cv2.CC_STAT_AREA]
+    small = area <= (np.inf if radius_px is None else config.pallor_area * np.pi * radius_px**2)
+    small[0] = False  # the foreground
+    pallor = small & (area <= config.speck_px)
+    if radius_px is not None:
+        closed = foreground | small[holes]
+        angle = np.linspace(0, 2 * np.pi, CIRCLE_STEPS, endpoint=False)
+        circle = config.pallor_circle * radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        x, y = np.moveaxis(np.rint(centroids[:, None] + circle).astype(int), -1, 0)  # (holes, steps)
+        height, width = foreground.shape
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        covered = (closed[y.clip(0, height - 1), x.clip(0, width - 1)] & inside).sum(axis=1)
+        pallor |= small & (covered < config.pallor_covered * inside.sum(axis=1))
+        if points is not None and len(points):
+            gaps = np.linalg.norm(centroids[:, None] - points[None, :, :2], axis=2)  # (holes, k)
+            pallor |= small & (gaps.min(axis=1) < config.pallor_reach * radius_px)
+    for hole in np.flatnonzero(small & ~pallor):
+        left, top, width, height = stats[hole, :4]
+        pallor[hole] = _ellipticity(holes[top : top + height, left : left + width] == hole) > config.pallor_ellipse
+    return foreground | pallor[holes]
+
+
+def _ellipticity(region: np.ndarray) -> float:
+    """Area over that of the ellipse with the same second moments: 1 for an ellipse, 0.83 for a triangle."""
+    rows, columns = np.nonzero(region)
+    spread = np.cov(np.stack([rows, columns]), ddof=0) + np.eye(2) / 12  # a pixel is a square, not a point
+    return len(rows) / (4 * np.pi * np.sqrt(np.linalg.det(spread)))
 
 
 def _with_weak_cells(
@@ -217,7 +236,7 @@ def _with_weak_cells(
     for x, y, _ in missed:
         cv2.circle(reach, (int(x), int(y)), round(config.weak_reach * radius_px), 1, -1)
     weak = foreground | ((reach > 0) & (amount > config.weak_absorption))
-    return _filled(weak, amount, missed, radius_px, config)
+    return _filled(weak, config, radius_px, missed)
 
 
 def _cells(

@@ -256,3 +256,25 @@ def test_written_masks_are_read_back(tmp_path):
     assert np.array_equal(read_instances(tmp_path / "instances" / "00001.png"), mask.instances)
     assert np.array_equal(read_image(tmp_path / "masks" / "00001.png"), mask.colours)
     assert len(list(tmp_path.rglob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("colour", range(1, 11))
+def test_one_common_pixel_is_an_overlap_in_every_colour(colour):
+    canvas, stamp = Canvas((40, 40), 20, 10), Stamp(np.ones((9, 9), bool))
+    canvas.lay(stamp, np.array([20, 20]), colour)
+    assert not canvas.fits(stamp, np.array([28, 28]))  # the corners share one pixel
+    assert canvas.fits(stamp, np.array([29, 28]))  # the edges touch
+    assert colour not in canvas.free_colours(stamp, np.array([29, 29]))  # the corners touch
+    assert colour in canvas.free_colours(stamp, np.array([30, 28]))
+
+
+def test_a_cell_that_the_border_would_cut_in_two_lies_elsewhere():
+    horseshoe = np.ones((21, 21), bool)
+    horseshoe[6:, 5:16] = False  # two legs pointing down
+    masks = generator([horseshoe], (24, 60), augmented=False, kind="uniform")
+    canvas, stamp = Canvas((24, 60), masks.shapes.reach_px, 10), Stamp(horseshoe)
+    assert canvas.fits(stamp, np.array([10, 30]))
+    assert not canvas.fits(stamp, stamp.anchor + [-10, 20])  # only the legs would show
+    for seed in range(20):
+        mask = quietly(masks, np.random.default_rng(seed), count=4)
+        assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))

@@ -145,3 +145,10 @@ def test_nothing_to_draw_from_is_an_error():
         ShapeDatabase.fit([smear_of(np.zeros((5, 5)))])
     with pytest.raises(ValueError, match=r"scale=\(1.2, 1.1\)"):
         ShapeConfig(scale=(1.2, 1.1))
+
+
+def test_a_turned_disc_has_no_dents():
+    # The digital picture of a convex figure has solidity 1; moved without softening this mean is 0.994.
+    angles, scales = np.linspace(0.02, 1.55, 20), (0.9, 1.0, 1.1)
+    solidity = [fill_and_solidity(warp(disc(20), angle, scale))[1] for angle in angles for scale in scales]
+    assert np.mean(solidity) > 0.998

@@ -274,7 +274,7 @@ def test_a_cell_that_the_border_would_cut_in_two_lies_elsewhere():
     masks = generator([horseshoe], (24, 60), augmented=False, kind="uniform")
     canvas, stamp = Canvas((24, 60), masks.shapes.reach_px, 10), Stamp(horseshoe)
     assert canvas.fits(stamp, np.array([10, 30]))
-    assert not canvas.fits(stamp, stamp.anchor + [-10, 20])  # only the legs would show
+    assert not canvas.fits(stamp, np.add(stamp.anchor, (-10, 20)))  # only the legs would show
     for seed in range(20):
         mask = quietly(masks, np.random.default_rng(seed), count=4)
         assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))

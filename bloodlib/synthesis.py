@@ -21,7 +21,7 @@ from .gan.config import GanConfig, preset
 from .gan.data import fingerprint, resized
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.styles import Styles
-from .gan.training import CHECKPOINT, Trainer, encode_smear, paint_instances
+from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .sampler.masks import MaskGenerator
 from .smears import Smear
 
@@ -184,10 +184,7 @@ class Synthesizer:
                     "the model is damaged, copy or train it again"
                 )
         config = GanConfig.from_dict(content.pop("config"))
-        generator = GlobalGenerator(
-            config.filters, config.blocks, config.feature_channels, config.upsample, config.feature_skip
-        )
-        encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm)
+        generator, encoder = make_painter(config)
         for name, network in (("generator", generator), ("encoder", encoder)):
             network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
             network.to(memory_format=torch.channels_last).eval()

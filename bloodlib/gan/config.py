@@ -13,6 +13,7 @@ PERCEPTUAL = ("vgg19", "squeezenet", "auto", "none")
 PRECISIONS = ("auto", "float32")
 STYLE_DRAWS = ("joint", "independent")
 ENCODER_NORMS = ("instance", "none")
+PADDINGS = ("zeros", "reflect")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class GanConfig:
     upsample: str = "transposed"  # the paper's; "resize" (ours) paints without a checkerboard
     encoder_norm: str = "instance"  # the reference's; "none" (ours) lets E see absolute colour
     feature_skip: bool = False  # ours: style features also enter G's last convolution, behind every normalisation
+    padding: str = "zeros"  # the reference's; "reflect" (ours) leaves no blot in the corner
     gan_loss: str = "lsgan"  # the reference's; "log" is what the paper writes
     lambda_feature_matching: float = 10.0  # the reference's
     lambda_perceptual: float = 10.0  # the reference's
@@ -68,6 +70,7 @@ class GanConfig:
         for name, legal in (
             ("upsample", UPSAMPLING),
             ("encoder_norm", ENCODER_NORMS),
+            ("padding", PADDINGS),
             ("gan_loss", GAN_LOSSES),
             ("perceptual", PERCEPTUAL),
             ("precision", PRECISIONS),

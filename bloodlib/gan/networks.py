@@ -83,11 +83,11 @@ def _norm(channels: int, use: bool = True) -> nn.Module:
     return nn.InstanceNorm2d(channels) if use else nn.Identity()
 
 
-def _up(inputs: int, outputs: int, kind: str) -> list[nn.Module]:
+def _up(inputs: int, outputs: int, kind: str, padding: str) -> list[nn.Module]:
     """Double the sides: the paper's transposed convolution, or nearest neighbour and a convolution."""
     if kind == "transposed":
         return [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)]
-    return [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1)]
+    return [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)]
 
 
 class ResidualBlock(nn.Module):
@@ -109,17 +109,18 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-def _hourglass(inputs: int, filters: int, blocks: int, upsample: str, normalise: bool) -> nn.Sequential:
+def _hourglass(inputs: int, filters: int, blocks: int, upsample: str, padding: str, normalise: bool) -> nn.Sequential:
     """Build 7×7 convolution, four halvings, residual blocks, four doublings (all but the last layer)."""
     layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, filters, 7)]
     layers += [_norm(filters, normalise), nn.ReLU(inplace=True)]
     for i in range(4):
         wide = filters * 2**i
-        layers += [nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1), _norm(2 * wide, normalise), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1, padding_mode=padding)]
+        layers += [_norm(2 * wide, normalise), nn.ReLU(inplace=True)]
     layers += [ResidualBlock(filters * 16) for _ in range(blocks)]
     for i in reversed(range(4)):
         wide = filters * 2**i
-        layers += [*_up(2 * wide, wide, upsample), _norm(wide, normalise), nn.ReLU(inplace=True)]
+        layers += [*_up(2 * wide, wide, upsample, padding), _norm(wide, normalise), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -128,22 +129,30 @@ class GlobalGenerator(nn.Module):
 
     Parameters
     ----------
-    filters, blocks, feature_channels, upsample, feature_skip
+    filters, blocks, feature_channels, upsample, feature_skip, padding
         As in `bloodlib.gan.config.GanConfig`.
 
     Notes
     -----
     Instance normalisation removes every channel's mean and scale, and with them most of what an
     even style plane says. With `feature_skip` the planes also enter the last convolution, which
-    no normalisation follows. Sides must be multiples of 16 (`pad_sides`).
+    no normalisation follows. Zero padding marks the top and left border (a stride of 2 sees it
+    there only), and a generator hides a bright blot in that corner to steer the normalisation;
+    reflection gives it no corner to find. Sides must be multiples of 16 (`pad_sides`).
     """
 
     def __init__(
-        self, filters: int, blocks: int, feature_channels: int = 3, upsample: str = "transposed", feature_skip=False
+        self,
+        filters: int,
+        blocks: int,
+        feature_channels: int = 3,
+        upsample: str = "transposed",
+        feature_skip: bool = False,
+        padding: str = "zeros",
     ) -> None:
         super().__init__()
         inputs = LABELS + 1 + feature_channels
-        self.trunk = _hourglass(inputs, filters, blocks, upsample, normalise=True)
+        self.trunk = _hourglass(inputs, filters, blocks, upsample, padding, normalise=True)
         self.feature_skip = feature_skip
         self.head = nn.Conv2d(filters + (inputs if feature_skip else 0), 3, 7)
         initialise(self)
@@ -165,9 +174,16 @@ class Encoder(nn.Module):
     subtracted by the first layer and cannot be told; ``norm="none"`` keeps it.
     """
 
-    def __init__(self, filters: int, feature_channels: int = 3, upsample: str = "transposed", norm="instance") -> None:
+    def __init__(
+        self,
+        filters: int,
+        feature_channels: int = 3,
+        upsample: str = "transposed",
+        norm: str = "instance",
+        padding: str = "zeros",
+    ) -> None:
         super().__init__()
-        self.trunk = _hourglass(3, filters, 0, upsample, normalise=norm == "instance")
+        self.trunk = _hourglass(3, filters, 0, upsample, padding, normalise=norm == "instance")
         self.head = nn.Conv2d(filters, feature_channels, 7)
         initialise(self, scaled=norm == "none")
 

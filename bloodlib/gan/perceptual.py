@@ -12,7 +12,6 @@ from torch.nn import functional as F
 SQUEEZENET_FILE = "squeezenet1_0.safetensors"
 _VGG_LAYERS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 … relu5_1 and their weights
 _SQUEEZE_LAYERS = (1, 4, 7, 9, 10, 11, 12)  # after the first ReLU and the fire modules, as LPIPS cuts it
-_SIDE_MIN = 64
 
 
 class PerceptualLoss(nn.Module):
@@ -34,12 +33,11 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, kind: str, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__()
-        from torchvision import models
+        from torchvision.models import squeezenet1_0, vgg
 
         self.kind = kind
-        network = models.vgg19(weights=None) if kind == "vgg19" else models.squeezenet1_0(weights=None)
-        last = max(_VGG_LAYERS if kind == "vgg19" else _SQUEEZE_LAYERS)
-        self.features = network.features[: last + 1]
+        layers = vgg.make_layers(vgg.cfgs["E"]) if kind == "vgg19" else squeezenet1_0(weights=None).features
+        self.features = layers[: max(_VGG_LAYERS if kind == "vgg19" else _SQUEEZE_LAYERS) + 1]
         if weights is not None:
             self.features.load_state_dict({k: weights[k] for k in self.features.state_dict()})
         self.requires_grad_(False)

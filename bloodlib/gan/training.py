@@ -155,10 +155,7 @@ class Trainer:
         self.fabric = make_fabric(config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = GlobalGenerator(
-                config.filters, config.blocks, config.feature_channels, config.upsample, config.feature_skip
-            )
-            self.encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm)
+            self.generator, self.encoder = make_painter(config)
             self.discriminator = MultiscaleDiscriminator(config.filters, config.discriminators)
         self.perceptual, self.perceptual_used = load_perceptual(config.perceptual)
         for network in (self.generator, self.encoder, self.discriminator, self.perceptual):
@@ -299,16 +296,31 @@ class Trainer:
         self.stage, self.step, self.history = state["stage"], state["step"], state["history"]
 
     def _restore_moments(self, optimisers: Sequence[torch.optim.Adam]) -> None:
-        """Give the optimisers back what the checkpoint held of them."""
+        """Give the optimisers back what the checkpoint held of them, laid out in memory as their weights are.
+
+        The fused kernel walks weights and moments side by side and does not look at their strides.
+        """
         for i, optimiser in enumerate(optimisers):
+            weights = optimiser.param_groups[0]["params"]
             moments: dict[int, dict[str, Tensor]] = {}
             for key, x in self._pending.items():
                 _, which, index, name = key.split(".")
                 if int(which) == i:
-                    moments.setdefault(int(index), {})[name] = x
+                    weight = weights[int(index)]
+                    laid = torch.empty_like(weight).copy_(x) if x.shape == weight.shape else x
+                    moments.setdefault(int(index), {})[name] = laid.detach()
             if moments:
                 optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         self._pending = {}
+
+
+def make_painter(config: GanConfig) -> tuple[GlobalGenerator, Encoder]:
+    """Build G and E as configured, weights drawn from torch's current random state."""
+    generator = GlobalGenerator(
+        config.filters, config.blocks, config.feature_channels, config.upsample, config.feature_skip, config.padding
+    )
+    encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm, config.padding)
+    return generator, encoder
 
 
 def make_fabric(config: GanConfig):

@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import pytest
+
+from bloodlib.gan.config import PRESETS, GanConfig, Stage, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    assert GanConfig.from_dict(PRESETS[name].to_dict()) == PRESETS[name]
+
+
+def test_the_paper_preset_is_the_papers():
+    paper = PRESETS["paper"]
+    assert [(stage.shape, stage.epochs, stage.crop) for stage in paper.stages] == [
+        ((640, 1024), 120, None),
+        ((1200, 1920), 120, None),
+    ]
+    assert (paper.filters, paper.clusters, paper.discriminators) == (16, 10, 2)
+    assert (paper.upsample, paper.perceptual, paper.style_draw) == ("transposed", "vgg19", "joint")
+    assert paper.stages[0].step_count(60) == 120 * 60
+
+
+def test_the_digest_tells_what_decides_the_result_and_nothing_else():
+    config = PRESETS["smoke"]
+    assert config.digest(seed=0) == replace(config, checkpoint_every=1, preview_every=7).digest(seed=0)
+    assert config.digest(seed=0) != config.digest(seed=1)
+    stages = (config.stages[0], Stage(crop=128, steps=17))
+    different = [config, replace(config, gan_loss="log"), replace(config, stages=stages)]
+    assert len({c.digest() for c in different}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"upsample": "bilinear"}, "upsample is 'bilinear'; it can be transposed, resize"),
+        ({"gan_loss": "wgan"}, "lsgan, log"),
+        ({"stages": (Stage(steps=1),)}, "needed are two"),
+        ({"stages": (Stage(), Stage(steps=1))}, "exactly one of them"),
+        ({"stages": (Stage(crop=100, steps=1), Stage(steps=1))}, "multiple of 16"),
+        ({"colour": 3}, "unknown setting 'colour'"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(change, says):
+    with pytest.raises(ValueError, match=says):
+        preset("smoke", **change)
+
+
+def test_an_unknown_profile_lists_the_known():
+    with pytest.raises(ValueError, match="smoke, laptop, paper"):
+        preset("huge")

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from bloodlib.gan.config import Stage, preset
+from bloodlib.gan.networks import Encoder, GlobalGenerator, MultiscaleDiscriminator
+from bloodlib.gan.training import CHECKPOINT, LOSSES, NonFiniteLossError, Objective, Trainer, learning_rate_factor
+from bloodlib.smears import Smear
+
+TINY = preset(
+    "smoke",
+    stages=(Stage(crop=32, batch=2, steps=5, constant=1.0), Stage(crop=48, batch=1, steps=4)),
+    filters=2,
+    blocks=1,
+    checkpoint_every=2,
+    preview_every=4,
+)
+
+
+@pytest.fixture(scope="module")
+def smears():
+    made = []
+    for k in range(3):
+        rng = np.random.default_rng(k)
+        instances = np.zeros((64, 80), np.int32)
+        rows, columns = np.indices(instances.shape)
+        for i in range(4):
+            instances[(rows - 16 - 32 * (i // 2)) ** 2 + (columns - 20 - 38 * (i % 2)) ** 2 < 100] = i + 1
+        noise = rng.integers(0, 20, (64, 80, 3))
+        image = np.where(instances[..., None] > 0, [150, 90, 110], [220, 215, 225]) + noise
+        made.append(Smear(image.astype(np.uint8), instances, name=f"toy-{k}"))
+    return made
+
+
+def weights(trainer):
+    networks = (trainer.generator, trainer.encoder, trainer.discriminator)
+    return [x.detach().clone() for network in networks for x in network.state_dict().values()]
+
+
+@pytest.fixture(scope="module")
+def unbroken(smears, tmp_path_factory):
+    trainer = Trainer(TINY, smears, tmp_path_factory.mktemp("unbroken"))
+    assert trainer.run()
+    return trainer
+
+
+def same(trainer, unbroken):
+    losses = all(trainer.history[name] == unbroken.history[name] for name in ("stage", "step", *LOSSES))
+    return losses and all(torch.equal(a, b) for a, b in zip(weights(trainer), weights(unbroken), strict=True))
+
+
+@pytest.mark.parametrize("stops", [(3,), (5,), (7,), (1, 1, 5)])
+def test_stopped_and_resumed_ends_at_the_weights_of_an_unbroken_run(smears, unbroken, tmp_path, stops):
+    for stop in stops:
+        assert not Trainer(TINY, smears, tmp_path).run(stop_after=stop)
+    last = Trainer(TINY, smears, tmp_path)
+    assert last.run()
+    assert same(last, unbroken)
+
+
+@pytest.mark.parametrize("killed_at", [4, 9])
+def test_killed_between_checkpoints_and_resumed_ends_there_too(smears, unbroken, tmp_path, killed_at):
+    class Killed(Trainer):
+        def _update(self, *args):
+            if len(self.history["step"]) == killed_at - 1:
+                raise KeyboardInterrupt
+            return super()._update(*args)
+
+    with pytest.raises(KeyboardInterrupt):
+        Killed(TINY, smears, tmp_path).run()
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        assert any(key.startswith("optimiser.1.") for key in file.keys())  # noqa: SIM118
+    last = Trainer(TINY, smears, tmp_path)
+    assert 0 < len(last.history["step"]) < killed_at
+    assert last.run()
+    assert same(last, unbroken)
+
+
+def test_a_seed_decides_the_weights(smears, unbroken):
+    again, other = Trainer(TINY, smears), Trainer(TINY, smears, seed=1)
+    assert again.run()
+    assert other.run()
+    assert same(again, unbroken)
+    assert not same(other, unbroken)
+
+
+def test_a_checkpoint_of_something_else_is_refused(smears, tmp_path):
+    Trainer(TINY, smears, tmp_path, identity="a").run(stop_after=1)
+    with pytest.raises(ValueError, match="other smears, settings"):
+        Trainer(TINY, smears, tmp_path, identity="b")
+
+
+def test_the_history_has_every_step_of_both_stages(unbroken):
+    assert unbroken.history["stage"] == [1] * 5 + [2] * 4
+    assert unbroken.history["step"] == [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    assert {len(values) for values in unbroken.history.values()} == {9}
+    assert all(value == 0 for value in unbroken.history["perceptual"])
+    names = {path.name for path in (unbroken.folder / "previews").iterdir()}
+    assert names == {"real.png", "step-000001.png", "step-000004.png", "step-000008.png"}
+
+
+def test_training_learns_the_colours(smears):
+    stages = (Stage(crop=32, batch=2, steps=60, constant=1.0), Stage(crop=32, batch=2, steps=1))
+    trainer = Trainer(preset("smoke", stages=stages, filters=4, blocks=1), smears)
+    trainer.run()
+    matching = trainer.history["feature_matching"]
+    assert np.mean(matching[-10:]) < 0.6 * np.mean(matching[:5])
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_names(smears, tmp_path):
+    config = preset("smoke", stages=TINY.stages, filters=2, blocks=1, learning_rate=1e30)
+    with pytest.raises(NonFiniteLossError, match=r"step \d of stage 1 on smears toy-\d, toy-\d"):
+        Trainer(config, smears, tmp_path).run()
+
+
+def test_each_network_gets_the_gradient_of_its_own_loss():
+    torch.manual_seed(0)
+    parts = GlobalGenerator(2, 1, 3, "resize", True), MultiscaleDiscriminator(2), Encoder(2, 3, "resize", "none")
+    objective = Objective(TINY, *parts, None)
+    image, instances = torch.rand(1, 3, 32, 32) * 2 - 1, torch.randint(0, 3, (1, 32, 32))
+    losses = objective(image, instances, None)
+    painter = losses["gan"] + losses["feature_matching"]
+    judge = losses["d_real"] + losses["d_fake"]
+    for loss, theirs in ((painter, parts[1]), (judge, parts[0])):
+        found = torch.autograd.grad(loss, list(theirs.parameters()), allow_unused=True, retain_graph=True)
+        assert all(g is None or not g.any() for g in found)
+    for loss, own in ((painter, parts[0]), (painter, parts[2]), (judge, parts[1])):
+        found = torch.autograd.grad(loss, list(own.parameters()), allow_unused=True, retain_graph=True)
+        assert any(g is not None and g.any() for g in found)
+
+
+def test_learning_rate_is_constant_then_falls_towards_zero():
+    factors = [learning_rate_factor(step, 10, 0.6) for step in range(10)]
+    assert factors[:7] == [1.0] * 7
+    np.testing.assert_allclose(factors[6:], [1.0, 0.75, 0.5, 0.25])
+    assert [learning_rate_factor(step, 3, 1.0) for step in range(3)] == [1.0] * 3

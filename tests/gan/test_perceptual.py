@@ -1,0 +1,60 @@
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import VGG19_Weights, squeezenet1_0
+
+from bloodlib.gan.perceptual import SQUEEZENET_FILE, PerceptualLoss, load_perceptual, unit_distance
+
+
+def test_unit_distance_ignores_length_and_measures_angle():
+    a = torch.zeros(1, 4, 2, 2)
+    b = torch.zeros(1, 4, 2, 2)
+    a[:, 0], b[:, 1] = 100.0, 0.01
+    assert unit_distance(a, 7 * a).item() == pytest.approx(0.0, abs=1e-6)
+    assert unit_distance(a, b).item() == pytest.approx(2.0)  # a right angle
+    assert unit_distance(a, -a).item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("vgg19", 5), ("squeezenet", 7)])
+def test_images_reach_the_network_normalised_as_imagenet(kind, layers):
+    loss = PerceptualLoss(kind)
+    seen = []
+    loss.features[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    grey = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    maps = loss.maps(2 * grey - 1)
+    assert seen[0].abs().max() < 1e-6
+    assert len(maps) == layers
+
+
+def test_the_loss_is_zero_for_equal_images_and_moves_only_the_painted_one():
+    torch.manual_seed(0)
+    loss = PerceptualLoss("squeezenet")
+    real = torch.rand(1, 3, 64, 64, requires_grad=True)
+    painted = torch.rand(1, 3, 64, 64, requires_grad=True)
+    assert loss(real, real).item() == pytest.approx(0.0, abs=1e-6)
+    loss(painted, real).backward()
+    assert painted.grad.abs().max() > 0
+    assert real.grad is None
+    assert all(not p.requires_grad for p in loss.parameters())
+
+
+def test_auto_takes_squeezenet_from_the_folder_that_holds_it(tmp_path, monkeypatch):
+    save_file(squeezenet1_0(weights=None).state_dict(), tmp_path / SQUEEZENET_FILE)
+    monkeypatch.setenv("BLOODLIB_WEIGHTS", str(tmp_path))
+    loss, used = load_perceptual("auto")
+    assert used == loss.kind == "squeezenet"
+
+
+def test_without_any_weights_the_error_says_what_to_do(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setenv("BLOODLIB_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(VGG19_Weights, "get_state_dict", offline)
+    with pytest.raises(FileNotFoundError, match=r"no network.*BLOODLIB_WEIGHTS.*perceptual='none'"):
+        load_perceptual("auto")
+    with pytest.raises(FileNotFoundError, match=SQUEEZENET_FILE):
+        load_perceptual("squeezenet")
+    assert load_perceptual("none") == (None, "none")

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from bloodlib.gan.styles import Styles
+
+
+@pytest.fixture
+def features():
+    """Three stains, two smears of each, with three tiny smears' worth of cells each."""
+    rng = np.random.default_rng(1)
+    stains = np.array([[-0.8, 0, 0], [0, 0.8, 0], [0.5, 0, -0.8]])
+    return [
+        np.vstack([-stains[k // 2], stains[k // 2] + rng.normal(0, 0.02, (30 + k, 3))]).astype(np.float32)
+        for k in range(6)
+    ]
+
+
+def test_every_cell_is_in_a_cluster_however_small(features):
+    styles = Styles.fit(features, clusters=10)
+    assert len(styles.cells) == sum(len(f) - 1 for f in features)
+    assert len(styles) == 10
+    sizes = np.bincount(styles.cell_cluster, minlength=10)
+    assert sizes.sum() == len(styles.cells)
+    assert (np.diff(sizes) <= 0).all()
+    assert (sizes > 0).all()
+    np.testing.assert_allclose(styles.shares.sum(axis=1), 1)
+
+
+def test_three_stains_are_found_as_three_clusters(features):
+    styles = Styles.fit(features, clusters=3)
+    stain = styles.cell_smear // 2
+    assert {tuple(np.unique(styles.cell_cluster[stain == k])) for k in range(3)} == {(0,), (1,), (2,)}
+
+
+def test_joint_draws_take_background_and_cells_from_one_smear_and_cluster(features):
+    styles = Styles.fit(features, clusters=3)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        drawn, style = styles.sample(rng, 25)
+        assert drawn.shape == (26, 3)
+        assert np.abs(drawn[1:] + drawn[0]).max() < 0.15  # a background is minus its stain
+        assert len(np.unique(drawn[1:], axis=0)) > 5  # cells differ
+        members = styles.cells[styles.cell_cluster == style]
+        assert (drawn[1:, None] == members[None]).all(axis=2).any(axis=1).all()
+        seen.add(style)
+    assert seen == {0, 1, 2}
+
+
+def test_a_chosen_style_is_the_one_painted(features):
+    styles = Styles.fit(features, clusters=3)
+    drawn, style = styles.sample(np.random.default_rng(0), 5, style=2)
+    assert style == 2
+    np.testing.assert_allclose(drawn[1:], np.tile(styles.cell_centres[2], (5, 1)), atol=0.15)
+    with pytest.raises(ValueError, match="style is 3; this painter has styles 0 to 2"):
+        styles.sample(np.random.default_rng(0), 5, style=3)
+
+
+def test_independent_draws_are_the_papers(features):
+    styles = Styles.fit(features, clusters=3, draw="independent")
+    rng = np.random.default_rng(0)
+    pairs = set()
+    for _ in range(60):
+        drawn, style = styles.sample(rng, 4)
+        assert (drawn[1:] == styles.cell_centres[style]).all()
+        pairs.add((style, int(np.flatnonzero((styles.background_centres == drawn[0]).all(axis=1))[0])))
+    assert len(pairs) == 9  # any background with any cells
+
+
+def test_fewer_different_features_than_clusters(features):
+    styles = Styles.fit([features[0][:3]], clusters=10)
+    assert len(styles) == 2
+    assert len(styles.background_centres) == 1
+
+
+def test_no_cells_at_all_is_an_error():
+    with pytest.raises(ValueError, match="no cells"):
+        Styles.fit([np.zeros((1, 3), np.float32)])
+
+
+def test_styles_survive_storing(features):
+    styles = Styles.fit(features, clusters=3)
+    again = Styles.from_arrays(styles.to_arrays(), styles.draw)
+    a, b = (s.sample(np.random.default_rng(5), 9)[0] for s in (styles, again))
+    assert np.array_equal(a, b)

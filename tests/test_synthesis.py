@@ -1,0 +1,169 @@
+import json
+
+import numpy as np
+import pytest
+
+import bloodlib
+from bloodlib.gan.config import Stage
+from bloodlib.gan.training import Trainer
+from bloodlib.synthesis import Synthesizer
+
+pytestmark = pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
+
+SETTINGS = {
+    "stages": (Stage(crop=64, steps=3, constant=1.0), Stage(crop=64, steps=2)),
+    "filters": 2,
+    "blocks": 1,
+    "checkpoint_every": 2,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def smears():
+    return bloodlib.load("phantom", split="fit", shape=(160, 240))[:5]
+
+
+@pytest.fixture(scope="module")
+def folder(smears, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "painter"
+    Synthesizer.fit(smears, folder=folder, **SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def synth(folder):
+    return Synthesizer.load(folder)
+
+
+def test_the_folder_holds_the_model_and_no_leftovers(folder):
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "generator.safetensors",
+        "encoder.safetensors",
+        "layout.safetensors",
+        "styles.safetensors",
+        "history.json",
+        "previews",
+    }
+    about = json.loads((folder / "config.json").read_text())
+    assert about["perceptual"] == "none"
+    assert about["data"]["smears"] == 5
+
+
+def test_what_is_loaded_samples_what_was_fitted(smears, synth):
+    fitted = Synthesizer.fit(smears, **SETTINGS)
+    a, b = (s.sample(np.random.default_rng(3)) for s in (fitted, synth))
+    assert np.array_equal(a.image, b.image)
+    assert np.array_equal(a.instances, b.instances)
+    assert fitted.history.keys() == synth.history.keys()
+    assert len(synth.history["gan"]) == 5
+
+
+def test_a_finished_model_is_not_trained_again(smears, folder, monkeypatch):
+    monkeypatch.setattr(Trainer, "run", lambda _: pytest.fail("trained again"))
+    again = Synthesizer.fit(smears, folder=folder, **SETTINGS)
+    assert again.about["data"]["smears"] == 5
+
+
+def test_a_folder_of_another_model_is_refused(smears, folder):
+    with pytest.raises(ValueError, match="other smears, settings or seed"):
+        Synthesizer.fit(smears, folder=folder, seed=1, **SETTINGS)
+    with pytest.raises(ValueError, match="other smears, settings or seed"):
+        Synthesizer.fit(smears[:4], folder=folder, **SETTINGS)
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_model(smears, folder, tmp_path, monkeypatch):
+    update = Trainer._update
+
+    def stopped(self, *args):
+        if len(self.history["step"]) == 4:
+            raise KeyboardInterrupt
+        return update(self, *args)
+
+    monkeypatch.setattr(Trainer, "_update", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        Synthesizer.fit(smears, folder=tmp_path, **SETTINGS)
+    with pytest.raises(FileNotFoundError, match="training was interrupted"):
+        Synthesizer.load(tmp_path)
+    monkeypatch.setattr(Trainer, "_update", update)
+    Synthesizer.fit(smears, folder=tmp_path, **SETTINGS)
+    for name in ("generator", "encoder", "layout", "styles"):
+        file = f"{name}.safetensors"
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "history.json"])
+def test_a_damaged_file_is_found_by_its_hash(folder, tmp_path, name):
+    for path in folder.glob("*.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}: does not match its hash"):
+        Synthesizer.load(tmp_path)
+
+
+def test_there_is_no_model_where_there_is_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished model"):
+        Synthesizer.load(tmp_path)
+
+
+def test_samples_are_labelled_smears_of_the_asked_size(synth):
+    smear = synth.sample(np.random.default_rng(0), shape=(150, 210), count=5)
+    assert smear.image.shape == (150, 210, 3)
+    assert smear.count == 5
+    plain = synth.sample(np.random.default_rng(0))
+    assert plain.image.shape == (160, 240, 3)
+
+
+def test_equal_seeds_draw_equal_smears_and_others_do_not(synth):
+    a, b, c = (synth.sample(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(a.image, b.image)
+    assert not np.array_equal(a.instances, c.instances)
+
+
+def test_masks_are_painted_by_style_or_in_given_features(smears, synth):
+    mask = smears[0].instances
+    features = synth.encode(smears[0])
+    assert features.shape == (smears[0].count + 1, 3)
+    own = synth.paint(mask, np.random.default_rng(0), features=features)
+    styled = [synth.paint(mask, np.random.default_rng(0), style=k) for k in range(len(synth.styles))]
+    assert own.shape == styled[0].shape == smears[0].image.shape
+    assert not np.array_equal(styled[0], styled[-1])
+    with pytest.raises(ValueError, match="style is 99"):
+        synth.paint(mask, np.random.default_rng(0), style=99)
+    with pytest.raises(ValueError, match="rows of features"):
+        synth.paint(mask, np.random.default_rng(0), features=features[1:])
+    with pytest.raises(ValueError, match="instances are float64"):
+        synth.paint(mask.astype(float), np.random.default_rng(0))
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def test_a_set_is_the_same_whether_written_at_once_or_in_parts(synth, tmp_path):
+    synth.write(tmp_path / "whole", count=3, seed=7)
+    synth.write(tmp_path / "parts", count=1, seed=7)
+    (tmp_path / "parts" / "instances" / "00001.png").write_bytes(b"killed while writing")
+    synth.write(tmp_path / "parts", count=3, seed=7)
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+    manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text())
+    assert [entry["seed"] for entry in manifest["smears"]] == [[7, 0], [7, 1], [7, 2]]
+    read = bloodlib.load(tmp_path / "whole")
+    assert len(read) == 3
+    assert [smear.count for smear in read] == [entry["placed"] for entry in manifest["smears"]]
+    expected = synth.sample(np.random.default_rng([7, 2]))
+    assert np.array_equal(read[2].image, expected.image)
+    assert np.array_equal(read[2].instances, expected.instances)
+
+
+def test_a_set_of_another_seed_or_other_files_are_not_mixed(synth, tmp_path):
+    synth.write(tmp_path / "set", count=1, seed=7)
+    with pytest.raises(ValueError, match="write to another folder"):
+        synth.write(tmp_path / "set", count=2, seed=8)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("three years of work")
+    with pytest.raises(ValueError, match="not empty"):
+        synth.write(tmp_path / "mine", count=1, seed=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from .config import EvaluatorConfig
+from .fcn import normalisation
 from .metrics import instance_boxes
 
 LEAST_SIDE_PX = 4  # slivers of cells cut by a crop are nothing to learn from
@@ -80,7 +82,7 @@ def faster_rcnn(config: EvaluatorConfig) -> CellDetector:
         backbone = resnet_fpn_backbone(
             backbone_name=config.backbone,
             weights="DEFAULT" if frozen else None,
-            norm_layer=FrozenBatchNorm2d if frozen else nn.BatchNorm2d,
+            norm_layer=FrozenBatchNorm2d if frozen else partial(normalisation, config.norm),
             trainable_layers=3 if frozen else 5,
             returned_layers=list(config.levels),
         )

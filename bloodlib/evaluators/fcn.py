@@ -12,7 +12,8 @@ POOLINGS = 5
 STRIDE = 2**POOLINGS
 
 
-def _normalise(kind: str, channels: int) -> nn.Module:
+def normalisation(kind: str, channels: int) -> nn.Module:
+    """Make a normalising layer: batch, group (16 channels each), or none at all."""
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     if kind == "group":
@@ -22,7 +23,7 @@ def _normalise(kind: str, channels: int) -> nn.Module:
 
 def _convolve(before: int, after: int, norm: str, kernel: int = 3) -> list[nn.Module]:
     layer = nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=norm == "none")
-    return [layer, _normalise(norm, after), nn.ReLU(inplace=True)]
+    return [layer, normalisation(norm, after), nn.ReLU(inplace=True)]
 
 
 class Vgg16Trunk(nn.Module):

@@ -48,7 +48,6 @@ def run_and_keep(
     *,
     data: str = "",
     painter: str | None = None,
-    start: dict | None = None,
     accelerator: str = "auto",
     progress: bool = False,
 ) -> tuple[dict[str, Any], Evaluator]:
@@ -68,8 +67,6 @@ def run_and_keep(
         The laptop preset of the task where left out.
     data, painter : str
         Written into the record: the set's name, the painter's fingerprint.
-    start : dict, optional
-        Backbone weights of the detector.
     accelerator : str
         Lightning Fabric's name for the device.
     progress : bool
@@ -109,9 +106,7 @@ def run_and_keep(
         history.append({"step": step, "validation": on_validation, "test": on_test})
         rows.append(per_image)
 
-    evaluator = train(
-        samples, config, seed, at_checkpoint=check, start=start, accelerator=accelerator, progress=progress
-    )
+    evaluator = train(samples, config, seed, at_checkpoint=check, accelerator=accelerator, progress=progress)
     evaluator.model.load_state_dict(best)
     selected = _select(history, MAIN_SCORE[task])
     chosen = {way: next(k for k, h in enumerate(history) if h["step"] == selected[way]["step"]) for way in WAYS}

@@ -46,7 +46,12 @@ def fingerprint(folder: str | Path) -> str:
 
 
 def synthetic_smears(
-    fit: Sequence[Smear], count: int, profile: str, artifacts: str | Path, progress: bool = False
+    fit: Sequence[Smear],
+    count: int,
+    profile: str,
+    artifacts: str | Path,
+    painter_seed: int = 0,
+    progress: bool = False,
 ) -> tuple[Sequence[Smear], str | None]:
     """Paint (or find) the first `count` smears of the synthetic set of a data set and profile.
 
@@ -58,7 +63,9 @@ def synthetic_smears(
         More are added to the folder when a later call asks for more.
     profile : str
     artifacts : path
-        ``painter/`` and ``synthetic/`` live in it.
+        ``painter/`` and ``synthetic-…/`` live in it.
+    painter_seed : int
+    progress : bool
 
     Returns
     -------
@@ -70,21 +77,28 @@ def synthetic_smears(
     from ..synthesis import Synthesizer
 
     painter = Path(artifacts) / "painter"
-    synthesizer = Synthesizer.fit(fit, profile=profile, folder=painter, seed=0, progress=progress)
+    synthesizer = Synthesizer.fit(fit, profile=profile, folder=painter, seed=painter_seed, progress=progress)
     mark = fingerprint(painter)
     folder = Path(artifacts) / f"synthetic-{mark}"
     synthesizer.write(folder, count=count, seed=SYNTHETIC_SEED)
     return load(folder)[:count], mark
 
 
-def inputs(data: str, config: EvaluatorConfig, arm: str, artifacts: str | Path, progress: bool = False) -> dict:
+def inputs(
+    data: str,
+    config: EvaluatorConfig,
+    arm: str,
+    artifacts: str | Path,
+    painter_seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
     """Gather what `protocol.run` needs for one arm: the three parts, synthetic smears, painter."""
     from ..datasets import load
 
     parts = {part: load(data, split=part) for part in ("fit", "validation", "test")}
     used = config.real_images or len(parts["fit"])
     count = plan(arm, min(used, len(parts["fit"])), config.multiple).synthetic
-    synthetic, painter = synthetic_smears(parts["fit"], count, config.profile, artifacts, progress)
+    synthetic, painter = synthetic_smears(parts["fit"], count, config.profile, artifacts, painter_seed, progress)
     return {**parts, "synthetic": synthetic, "painter": painter, "data": Path(data).name}
 
 
@@ -109,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
 
     torch.set_num_threads(given.threads)
     config = preset(given.profile, given.task)
-    needed = inputs(given.data, config, given.arm, given.artifacts, given.progress)
+    needed = inputs(given.data, config, given.arm, given.artifacts, progress=given.progress)
     record = protocol.run(
         given.task,
         given.arm,

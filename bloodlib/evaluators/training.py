@@ -76,7 +76,6 @@ def train(
     seed: int,
     *,
     at_checkpoint: Callable[[Evaluator, int], None] | None = None,
-    start: dict[str, torch.Tensor] | None = None,
     accelerator: str = "auto",
     progress: bool = False,
 ) -> Evaluator:
@@ -91,8 +90,6 @@ def train(
         Decides weights, draws and dropout; torch's global state is left as it was.
     at_checkpoint : callable, optional
         Called with the evaluator and the number of steps done, `config.checkpoints` times.
-    start : dict, optional
-        Weights of the detector's backbone to start from.
     accelerator : str
         Lightning Fabric's: auto, cpu, cuda, …
     progress : bool
@@ -110,8 +107,6 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = tasks.build(config)
-        if start is not None:
-            model.backbone.load_state_dict(start)
         model = model.to(memory_format=torch.channels_last)
         weights = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,65 +10,64 @@ import yaml
 
 from bloodlib._files import read_json
 
-TASKS = {
-    "fcn8s": "segmentation (Dice)",
-    "faster_rcnn": "detection (AP50)",
-    "contour_fcn": "detection from segmentation (AP50)",
-}
-CONTRASTS = {
-    ("RD+SD+aug", "RD+aug"): "adding synthetic smears to augmentation",
-    ("SD", "RD"): "replacing real smears by synthetic ones",
-}
-
 
 def substitutions(root: Path) -> dict[str, Any]:
     """Collect what pages under book/ may use as ``{{ name }}``."""
-    results = stored_runs(root / "data" / "results")
+    from bloodlib.evaluators.protocol import load_runs
+
+    stored = root / "data" / "results"
+    runs = load_runs(stored / "table2")
     quoted = yaml.safe_load((root / "data" / "quoted.yml").read_text())
     return {
         "quoted": quoted,
-        "phantom_table1": phantom_table(root / "data" / "results" / "phantom_table1.json", quoted),
-        "finding": finding(results),
-        "stored_runs": str(len(results)),
+        "phantom_table1": phantom_table(stored / "phantom_table1.json", quoted),
+        "finding": finding(runs),
+        "stored_runs": str(len(runs)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
+        "derivation": derivation_table(stored / "derivation.json"),
     }
 
 
-def stored_runs(folder: Path) -> list[dict[str, Any]]:
-    """Read every per-run JSON below a folder (those that name a task and an arm)."""
-    every = [read_json(path) for path in sorted(folder.rglob("*.json"))]
-    return [run for run in every if isinstance(run, dict) and {"task", "arm", "seed"} <= run.keys()]
-
-
-def score(run: dict[str, Any]) -> float | None:
-    """Take the test score that a run is judged by: the one of the weights chosen on validation."""
-    test = run.get("test", run)
-    value = test.get("score") if isinstance(test, dict) else None
-    return float(value) if isinstance(value, int | float) else None
-
-
 def finding(runs: list[dict[str, Any]]) -> str:
-    """State the two primary contrasts in one sentence per data set, or that nothing is stored."""
+    """State the two primary contrasts of each task per data set, or that nothing is stored.
+
+    Parameters
+    ----------
+    runs : list of dict
+        As `bloodlib.evaluators.protocol.load_runs` gives them.
+    """
+    from bloodlib import datasets
+    from bloodlib.evaluators import report
+
     if not runs:
         return "No stored result yet: this build shows only what was computed live, at the size of its profile."
-    table: dict[tuple[str, str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    for run in runs:
-        value = score(run)
-        if value is not None:
-            table[run.get("dataset", "?"), run.get("profile", "?"), run["task"]][run["arm"]][run["seed"]] = value
     lines = []
-    for (dataset, profile, task), arms in sorted(table.items()):
-        for (one, other), words in CONTRASTS.items():
-            seeds = sorted(set(arms[one]) & set(arms[other]))
-            if not seeds:
-                continue
-            gains = np.array([arms[one][seed] - arms[other][seed] for seed in seeds])
-            lines.append(
-                f"On {dataset} ({profile}), {words} changed {TASKS.get(task, task)} by {gains.mean():+.3f} "
-                f"(mean of {len(seeds)} paired seed{'s' * (len(seeds) > 1)}, "
-                f"from {gains.min():+.3f} to {gains.max():+.3f})."
-            )
-    return " ".join(lines) or f"{len(runs)} runs are stored, but no pair of arms that a contrast needs."
+    for (data, profile), mine in report.by_set(runs).items():
+        contrasts = report.primary(mine, np.random.default_rng(0))
+        lines += [f"**{datasets.title(data)}, {profile} profile, under a fixed small budget:**", ""]
+        for (task, arm, against), contrast in contrasts.items():
+            lines.append(f"- {report.TITLES[task]}, {arm} against {against}: {report.verdict(contrast)}")
+        lines += [] if contrasts else ["- no pair of arms that a contrast needs is stored yet"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def derivation_table(path: Path) -> str:
+    """Write how well masks are derived: against exact truth, and against another derivation."""
+    if not path.exists():
+        return "No measurement of the derivation is stored in this checkout."
+    measured = read_json(path)
+    names = {
+        "phantom": "phantom, exact masks; points simulated with gaps and shifts",
+        "chula_rbc12": "Chula RBC-12, another derivation: agreement, not accuracy",
+    }
+    lines = ["| compared with | points | images | F1 (IoU 0.5) | count error per image |", "|---|---|---:|---:|---:|"]
+    for key, name in names.items():
+        for how, words in (("with_points", "with"), ("without_points", "without")):
+            if one := measured.get(key, {}).get(how):
+                numbers = f"{one['images']} | {one['f1_50']:.3f} | {one['count_error_per_image']:.1f}"
+                lines.append(f"| {name} | {words} | {numbers} |")
+    return "\n".join(lines)
 
 
 def split_table(path: Path) -> str:

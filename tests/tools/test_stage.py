@@ -57,24 +57,29 @@ def test_repository_buttons_only_where_a_repository_is_named(project, monkeypatc
         stage.repository("https://example.org/a/b", {})
 
 
-def run(arm, seed, score, task="fcn8s"):
-    return {"task": task, "arm": arm, "seed": seed, "dataset": "phantom", "profile": "smoke", "test": {"score": score}}
+def run(arm: str, seed: int, score: float) -> dict:
+    image = {"name": "a", "group": "g", "dice": score}
+    return {"task": "fcn8s", "arm": arm, "seed": seed, "dataset": "phantom", "profile": "smoke"} | {
+        "per_image": {"on_validation": [image]}
+    }
 
 
 def test_finding_is_a_paired_difference_or_says_that_nothing_is_stored():
     assert facts.finding([]).startswith("No stored result yet")
     runs = [run("RD+aug", 0, 0.90), run("RD+aug", 1, 0.92), run("RD+SD+aug", 0, 0.91), run("RD+SD+aug", 1, 0.95)]
     said = facts.finding([*runs, run("RD+SD+aug", 2, 0.1)])
-    assert "changed segmentation (Dice) by +0.020 (mean of 2 paired seeds, from +0.010 to +0.030)" in said
-    assert "replacing" not in said
+    assert said.startswith("**phantom (rendered, not blood), smoke profile")
+    assert "RD+SD+aug against RD+aug: better" in said
+    assert "+0.020" in said
+    assert "SD against RD:" not in said
     assert "no pair of arms" in facts.finding(runs[:1])
 
 
-def test_only_runs_are_read_as_runs(tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "run.json").write_text(json.dumps(run("SD", 0, 0.5)))
-    (tmp_path / "other.json").write_text('{"a": 1}')
-    assert [one["arm"] for one in facts.stored_runs(tmp_path)] == ["SD"]
+def test_derivation_states_what_it_was_compared_with(tmp_path):
+    assert "No measurement" in facts.derivation_table(tmp_path / "none.json")
+    path = tmp_path / "derivation.json"
+    path.write_text('{"phantom": {"with_points": {"images": 4, "f1_50": 0.9729, "count_error_per_image": 3.83}}}')
+    assert facts.derivation_table(path).splitlines()[2].endswith("| with | 4 | 0.973 | 3.8 |")
 
 
 def test_committed_contents_list_every_committed_notebook():

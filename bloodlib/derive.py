@@ -12,8 +12,9 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 CIRCLE_STEPS = 64
+FEWEST_SINGLES = 5  # cells that do not touch others, to measure the cell size by
 INK_EXCESS = 0.4  # absorbance in red beyond green
-FLAT = 0.02  # an image whose green absorbance varies less holds no cell
+FAINTEST = 0.05  # typical absorbance in green below which a slide is empty; the palest stain of Chula has 0.14
 FREE, MERGED = -1, -2  # distance peaks without an expert point: a cell of its own, or part of a neighbour
 
 UNCATEGORISED = 10
@@ -26,7 +27,7 @@ class DeriveConfig:
 
     background_degree: int = 2  # ours: polynomial of the illumination, in log intensity
     smoothing_px: float = 1.0  # ours: against JPEG and sensor noise, which live in pixels
-    absorption: float = 0.36  # ours: a pixel is cell above this share of the typical cell's absorption
+    absorption: float = 0.4  # ours: a pixel is cell above this share of the typical cell's absorption
     weak_absorption: float = 0.2  # ours: the same for the pale cells that an expert pointed at
     speck_px: int = 4  # ours: holes up to this size are noise
     opening: float = 0.2  # ours: thinner structures (scale bars, fibres, bridges) are cut off
@@ -40,9 +41,11 @@ class DeriveConfig:
     smallest: float = 0.3  # ours: unnamed blobs below this share of the cell area are platelets or dust
     smallest_at_border: float = 0.06  # ours: the same where the border of the image cuts
     smallest_named: float = 0.08  # ours: the same for cells that an expert pointed at
-    largest: float = 3.0  # ours: unnamed blobs above this share are no red cells
-    likeness: float = 0.9  # ours: cosine to the typical cell's absorbance below which an unnamed blob is none
-    weak_reach: float = 1.3
+    largest: float = 4.5  # ours: larger unnamed blobs are no red cells, not even a clump
+    likeness: float = 0.97  # ours: cosine to the typical cell's absorbance below which an unnamed blob is none
+    red_excess: float = 0.15  # ours: red absorption beyond a red cell's, in typical absorptions: platelet or dirt
+    most_absorption: float = 1.8  # ours: an unnamed blob above this share of the typical absorption is a white cell
+    weak_reach: float = 1.3  # ours: how far from its point a pale cell is looked for
 
 
 def derive_instances(
@@ -83,16 +86,18 @@ def derive_instances(
     points = _checked_points(image, points)
     absorbance = _without_ink(_absorbance(image, config))
     typical = _typical(absorbance)
-    amount = absorbance @ (typical / max(typical @ typical, 1e-9)).astype(np.float32)
-    foreground = amount > config.absorption
-    radius_px = _cell_radius(_distance(_filled(foreground, config)))
+    foreground = np.zeros(image.shape[:2], bool)
+    if typical.any():
+        amount = absorbance @ (typical / (typical @ typical)).astype(np.float32)
+        foreground = amount > config.absorption
+    radius_px = _cell_radius(_filled(foreground, config), config)
     if radius_px == 0:
         return np.zeros(foreground.shape, np.int32), np.zeros(0, np.int64)
     foreground = _filled(foreground, config, radius_px, points)
     foreground = _with_weak_cells(foreground, amount, points, radius_px, config)
     foreground = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_OPEN, _disc(config.opening * radius_px))
     labels, classes = _cells(foreground.astype(bool), points, radius_px, config)
-    return _red_cells(labels, classes, len(points), absorbance, radius_px, config)
+    return _red_cells(labels, classes, len(points), absorbance, typical, radius_px, config)
 
 
 def _checked_points(image: np.ndarray, points: np.ndarray | None) -> np.ndarray:
@@ -174,17 +179,29 @@ def _without_ink(absorbance: np.ndarray) -> np.ndarray:
 
 def _typical(absorbance: np.ndarray) -> np.ndarray:
     green = np.clip(absorbance[..., 1], -0.1, 1.5)
-    if np.ptp(green) < FLAT:
-        return np.zeros(3)
-    return np.median(absorbance[green > threshold_otsu(green)], axis=0)
+    dark = green > threshold_otsu(green)
+    typical = np.median(absorbance[dark], axis=0) if dark.any() else np.zeros(3)
+    return typical if typical[1] > FAINTEST else np.zeros(3)
 
 
-def _cell_radius(distance: np.ndarray) -> float:
-    """Median height of the distance transform's peaks, leaving out specks."""
-    peaks = distance[(distance == cv2.dilate(distance, _disc(6))) & (distance > 3)]
-    if not len(peaks):
+def _cell_radius(foreground: np.ndarray, config: DeriveConfig) -> float:
+    """Radius of the disc as large as the median single cell; 0 where there is none.
+
+    Before cells are cut, the single ones are the blobs with one tall peak of the distance transform.
+    """
+    distance = _distance(foreground)
+    heights = distance[(distance == cv2.dilate(distance, _disc(6))) & (distance > config.speck_px)]
+    if not len(heights):
         return 0.0
-    return float(np.median(peaks[peaks > 0.5 * np.quantile(peaks, 0.9)]))
+    inscribed = float(np.median(heights[heights > 0.5 * np.quantile(heights, 0.9)]))
+    _, peaks = _tall_peaks(distance, config.peak_depth * inscribed)
+    _, blobs, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8))
+    row, column = np.rint(peaks).astype(int).T
+    single = np.bincount(blobs[row, column], minlength=len(stats)) == 1
+    left, top, width, height, area = stats.T
+    cut = (left == 0) | (top == 0) | (left + width == foreground.shape[1]) | (top + height == foreground.shape[0])
+    areas = area[single & ~cut & (area > 0.5 * np.pi * inscribed**2)]
+    return float(np.sqrt(np.median(areas) / np.pi)) if len(areas) >= FEWEST_SINGLES else inscribed
 
 
 def _filled(
@@ -192,12 +209,16 @@ def _filled(
 ) -> np.ndarray:
     """Close the holes that are pallors, not gaps between cells.
 
-    Before the cell radius is known, elliptic holes are pallors. Then a hole is one as well if an expert point is
+    Before the cell radius is known, elliptic holes inside the image are pallors. Then a hole is one as well if an expert point is
     near, or if a circle of about the cell radius around it leaves the cells: a gap's neighbours lie on that circle.
     """
     _, holes, stats, centroids = cv2.connectedComponentsWithStats((~foreground).astype(np.uint8), connectivity=4)
     area = stats[:, cv2.CC_STAT_AREA]
-    small = area <= (np.inf if radius_px is None else config.pallor_area * np.pi * radius_px**2)
+    if radius_px is None:
+        left, top, width, height = stats[:, :4].T
+        small = (left > 0) & (top > 0) & (left + width < holes.shape[1]) & (top + height < holes.shape[0])
+    else:
+        small = area <= config.pallor_area * np.pi * radius_px**2
     small[0] = False  # the foreground
     pallor = small & (area <= config.speck_px)
     if radius_px is not None:
@@ -301,25 +322,43 @@ def _tall_peaks(distance: np.ndarray, depth_px: float) -> tuple[np.ndarray, np.n
 
 
 def _red_cells(
-    labels: np.ndarray, classes: np.ndarray, named: int, absorbance: np.ndarray, radius_px: float, config: DeriveConfig
+    labels: np.ndarray,
+    classes: np.ndarray,
+    named: int,
+    absorbance: np.ndarray,
+    typical: np.ndarray,
+    radius_px: float,
+    config: DeriveConfig,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keep what an expert named, or has the size and colour of a red cell; number it 1..n."""
     count = len(classes)
-    flat = labels.ravel()
-    area = np.bincount(flat, minlength=count + 1)
-    sums = np.stack([np.bincount(flat, absorbance[..., c].ravel(), count + 1) for c in range(3)], axis=-1)  # (n + 1, 3)
-    colour = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-    full = area > 0.5 * np.pi * radius_px**2
-    full[0] = False
-    typical = np.median(colour[full], axis=0) if full.any() else colour.mean(axis=0)
-    likeness = colour @ typical / max(np.linalg.norm(typical), 1e-9)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    red = _coloured_red(labels, count, absorbance, typical, config)
     border = np.zeros(count + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         border[edge] = True
     cell_area = np.pi * radius_px**2
     smallest = np.where(border, config.smallest_at_border, config.smallest) * cell_area
-    keep = (area > smallest) & (area < config.largest * cell_area) & (likeness > config.likeness)
+    keep = red & (area > smallest) & (area < config.largest * cell_area)
     keep[1 : named + 1] = area[1 : named + 1] > config.smallest_named * cell_area
     keep[0] = False
     lookup = (np.cumsum(keep) * keep).astype(np.int32)
     return lookup[labels], classes[keep[1:]]
+
+
+def _coloured_red(
+    labels: np.ndarray, count: int, absorbance: np.ndarray, typical: np.ndarray, config: DeriveConfig
+) -> np.ndarray:
+    """Say which labels 0..count absorb like the typical cell, by the median, which a scale bar does not move."""
+    order = np.argsort(labels, axis=None, kind="stable")
+    starts = np.searchsorted(labels.ravel()[order], np.arange(count + 2))
+    pixels = absorbance.reshape(-1, 3)  # (H, W, 3) -> (H·W, 3)
+    median = np.zeros((count + 1, 3))
+    for label in np.flatnonzero(np.diff(starts)):
+        if label:
+            median[label] = np.median(pixels[order[starts[label] : starts[label + 1]]], axis=0)
+    strength = np.linalg.norm(typical)
+    amount = median @ typical / strength**2
+    likeness = amount * strength / np.maximum(np.linalg.norm(median, axis=1), 1e-9)
+    excess = (median[:, 0] - amount * typical[0]) / strength
+    return (likeness > config.likeness) & (amount < config.most_absorption) & (excess < config.red_excess)

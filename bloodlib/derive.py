@@ -209,8 +209,9 @@ def _filled(
 ) -> np.ndarray:
     """Close the holes that are pallors, not gaps between cells.
 
-    Before the cell radius is known, elliptic holes inside the image are pallors. Then a hole is one as well if an expert point is
-    near, or if a circle of about the cell radius around it leaves the cells: a gap's neighbours lie on that circle.
+    Before the cell radius is known, elliptic holes inside the image are pallors. Then a hole is one as well if an
+    expert point is near, or if a circle of about the cell radius around it leaves the cells: a gap's neighbours lie
+    on that circle.
     """
     _, holes, stats, centroids = cv2.connectedComponentsWithStats((~foreground).astype(np.uint8), connectivity=4)
     area = stats[:, cv2.CC_STAT_AREA]

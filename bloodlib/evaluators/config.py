@@ -94,7 +94,7 @@ _SMOKE = {"real_images": 12, "scored_images": 6, "multiple": 2, "checkpoints": 2
 PRESETS: dict[tuple[str, str], EvaluatorConfig] = {
     ("smoke", "fcn8s"): EvaluatorConfig(task="fcn8s", width=0.125, steps=50, crop_px=128, **_SMOKE),
     ("smoke", "contour_fcn"): EvaluatorConfig(
-        task="contour_fcn", width=0.125, score_maps=8, steps=60, crop_px=128, **_SMOKE
+        task="contour_fcn", width=0.125, score_maps=8, steps=120, learning_rate=2e-3, crop_px=128, **_SMOKE
     ),
     ("smoke", "faster_rcnn"): EvaluatorConfig(
         task="faster_rcnn",

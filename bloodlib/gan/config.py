@@ -120,6 +120,7 @@ PRESETS: dict[str, GanConfig] = {
         blocks=3,
         upsample="resize",
         encoder_norm="none",
+        padding="reflect",
         feature_skip=True,
         perceptual="none",
         learning_rate=1e-3,
@@ -130,9 +131,10 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in under half an hour.
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=700, constant=1.0), Stage(crop=384, batch=1, steps=1100)),
+        stages=(Stage(crop=256, batch=2, steps=500, constant=1.0), Stage(crop=384, batch=1, steps=900)),
         upsample="resize",
         encoder_norm="none",
+        padding="reflect",
         feature_skip=True,
         perceptual="auto",
         rotations=True,

@@ -84,7 +84,7 @@ def derive_instances(
     """
     config = config or DeriveConfig()
     points = _checked_points(image, points)
-    absorbance = _without_ink(_absorbance(image, config))
+    absorbance = _absorbance(image, config)
     typical = _typical(absorbance)
     foreground = np.zeros(image.shape[:2], bool)
     if typical.any():
@@ -147,7 +147,7 @@ def _absorbance(image: np.ndarray, config: DeriveConfig) -> np.ndarray:
         spread = 1.48 * np.median(above) if len(above) else 0.0
         keep = np.abs(residual) <= max(2.0 * spread, 0.01)
     fit, *_ = np.linalg.lstsq(basis[keep], sparse[keep], rcond=None)
-    return cv2.GaussianBlur(terms @ fit - logs, (0, 0), config.smoothing_px)
+    return cv2.GaussianBlur(_without_ink(terms @ fit - logs), (0, 0), config.smoothing_px)
 
 
 def typical_absorbance(image: np.ndarray, config: DeriveConfig | None = None) -> np.ndarray:
@@ -164,7 +164,7 @@ def typical_absorbance(image: np.ndarray, config: DeriveConfig | None = None) ->
         Natural logarithm of background over cell intensity; zeros where nothing absorbs.
     """
     _checked_points(image, None)
-    return _typical(_without_ink(_absorbance(image, config or DeriveConfig())))
+    return _typical(_absorbance(image, config or DeriveConfig()))
 
 
 def _without_ink(absorbance: np.ndarray) -> np.ndarray:

@@ -89,6 +89,7 @@ def test_pallor_is_filled_and_a_gap_between_cells_is_not():
     ("what", "region", "colour"),
     [
         ("white cell", disc(140, 160, 26), NUCLEUS),
+        ("white cell of the red cells' hue", disc(140, 160, 26), (114, 54, 81)),
         ("platelet", disc(140, 160, 6), (120, 70, 150)),
         ("grey dirt", disc(140, 160, 18), (120, 123, 121)),
         (
@@ -112,6 +113,13 @@ def test_a_cell_under_a_scale_bar_stays_one_cell():
     for colour in ((0, 255, 0), (20, 20, 20)):
         instances, _ = derive_instances(smear(*FIELD, (cell, CELL), (bar, colour)))
         assert iou(instances == instances[130, 150], cell) > 0.85
+
+
+def test_a_letter_at_the_edge_of_a_cell_does_not_grow_it():
+    rows, columns = np.indices(SHAPE)
+    letter, cell = (abs(rows - 140) <= 7) & (columns > 165) & (columns <= 185), disc(140, 150, 20)
+    instances, _ = derive_instances(smear(*FIELD, (cell, CELL), (letter, (0, 255, 0))))
+    assert iou(instances == instances[140, 150], cell) > 0.9
 
 
 def test_an_empty_slide_has_no_cells():

@@ -115,7 +115,7 @@ def _departures(settings: GanConfig | Stage, leave_out: tuple[str, ...] = ()) ->
 PRESETS: dict[str, GanConfig] = {
     # Seconds on two cores: shows that everything works, not what it can do.
     "smoke": GanConfig(
-        stages=(Stage(crop=128, batch=1, steps=32, constant=1.0), Stage(crop=128, batch=1, steps=16)),
+        stages=(Stage(crop=128, steps=64, constant=1.0), Stage(crop=128, steps=32)),
         filters=8,
         blocks=3,
         upsample="resize",
@@ -123,11 +123,11 @@ PRESETS: dict[str, GanConfig] = {
         padding="reflect",
         feature_skip=True,
         perceptual="none",
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         rotations=True,
         precision="float32",
-        checkpoint_every=24,
-        preview_every=16,
+        checkpoint_every=48,
+        preview_every=24,
     ),
     # Real smears of 640×480 on two cores in under half an hour.
     "laptop": GanConfig(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import subprocess
 import time
@@ -29,6 +30,15 @@ def evenly(smears: Sequence[Smear], count: int) -> list[Smear]:
         return list(smears)
     chosen = np.linspace(0, len(smears) - 1, count).round().astype(int).tolist()
     return list(smears.select(chosen)) if isinstance(smears, SmearFolder) else [smears[k] for k in chosen]
+
+
+def digest(smears: Sequence[Smear]) -> str:
+    """Give twelve hexadecimal digits of images and masks, since derived masks change with their derivation."""
+    sha = hashlib.sha256()
+    for smear in smears:
+        sha.update(np.ascontiguousarray(smear.image))
+        sha.update(np.ascontiguousarray(smear.instances))
+    return sha.hexdigest()[:12]
 
 
 def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -122,7 +132,7 @@ def run_and_keep(
         "samples": {key: getattr(composition, key) for key in ("real", "synthetic", "samples", "augmented")},
         "painter": painter if composition.synthetic else None,
         "split": {
-            part: {"images": len(smears), "groups": sorted({s.group for s in smears})}
+            part: {"images": len(smears), "groups": sorted({s.group for s in smears}), "sha256": digest(smears)}
             for part, smears in (("fit", fit), ("validation", validation), ("test", test))
         },
         "losses": [round(float(np.mean(evaluator.losses[k : k + every])), 4) for k in range(0, config.steps, every)],

@@ -95,7 +95,8 @@ def test_a_run_gives_a_whole_record(task, tmp_path):
     assert record["config_hash"] == config.hash != preset("smoke", task).hash
     assert [entry["step"] for entry in record["history"]] == [1, 2]
     assert [row["name"] for row in record["per_image"]["on_validation"]] == ["toy3", "toy4"]
-    assert record["split"]["test"] == {"images": 2, "groups": ["b", "c"]}
+    assert record["split"]["test"]["groups"] == ["b", "c"]
+    assert record["split"]["fit"]["sha256"] == protocol.digest([toy(0), toy(1)]) != record["split"]["test"]["sha256"]
     assert record["selected"]["optimism"] >= 0
     path = tmp_path / "x" / "run.json"
     protocol.save_run(path, record)
@@ -141,11 +142,18 @@ def test_stale_runs_are_told():
 def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
     from bloodlib._files import package_data
 
+    masks: dict[tuple, set] = {}
+    painters: dict[tuple, set] = {}
     for record in protocol.load_runs(package_data("results", "table2")):
-        where = stored_path(record["dataset"], record["profile"], record["task"], record["arm"], record["seed"])
+        kind = record["dataset"], record["profile"]
+        masks.setdefault(kind, set()).add(tuple(part["sha256"] for part in record["split"].values()))
+        painters.setdefault(kind, set()).add(record["painter"])
+        where = stored_path(*kind, record["task"], record["arm"], record["seed"])
         assert package_data("results", *where.parts[2:]).is_file()
         assert f"--seed {record['seed']} " in command(record)
-        assert record["selected"]["on_validation"]["step"] <= record["config"]["steps"]
+    # Arms are compared on one version of the masks and with one painter.
+    assert all(len(versions) == 1 for versions in masks.values())
+    assert all(len(names - {None}) <= 1 for names in painters.values())
 
 
 def stored(task, arm, seed, values, group_of="aabb"):

@@ -104,8 +104,8 @@ PRESETS: dict[tuple[str, str], EvaluatorConfig] = {
         **_SMOKE,
         **_SMALL_DETECTOR | {"levels": (2,), "proposals": 300, "train_proposals": 150, "rois": 64, "head_width": 128},
     ),
-    ("laptop", "fcn8s"): replace(_LAPTOP, task="fcn8s", width=0.25, steps=400),
-    ("laptop", "contour_fcn"): replace(_LAPTOP, task="contour_fcn", width=0.25, score_maps=8, steps=400),
+    ("laptop", "fcn8s"): replace(_LAPTOP, task="fcn8s", width=0.25, steps=300),
+    ("laptop", "contour_fcn"): replace(_LAPTOP, task="contour_fcn", width=0.25, score_maps=8, steps=300),
     ("laptop", "faster_rcnn"): replace(
         _LAPTOP, task="faster_rcnn", steps=300, batch=2, learning_rate=5e-4, **_SMALL_DETECTOR
     ),

@@ -80,7 +80,7 @@ def run(notebook: Path, given: dict[str, Any], build: Build, mark: str, where: s
         kernel_name="python3",
         progress_bar=False,
         start_timeout=180,
-        extra_arguments=["--log-level=ERROR"],  # otherwise every kernel warns that its local port is not encrypted
+        extra_arguments=["--log-level=CRITICAL"],  # kernels warn about an unencrypted local port and their own end
     )
     seconds = time.perf_counter() - started
     os.replace(partial, build.executed / notebook.name)

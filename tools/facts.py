@@ -58,8 +58,8 @@ def derivation_table(path: Path) -> str:
         return "No measurement of the derivation is stored in this checkout."
     measured = read_json(path)
     names = {
-        "phantom": "phantom, exact masks; points simulated with gaps and shifts",
-        "chula_rbc12": "Chula RBC-12, another derivation: agreement, not accuracy",
+        "phantom": "phantom: exact masks",
+        "chula_rbc12": "Chula: another derivation",
     }
     lines = ["| compared with | points | images | F1 (IoU 0.5) | count error per image |", "|---|---|---:|---:|---:|"]
     for key, name in names.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from . import facts
 from .execute import is_current
 from .layout import PROFILES, Build, fingerprint, notebooks
 
+LANDING_FIGURE = "fig-07-whole"
 BANNERS = {
     "phantom": "Phantom build: every smear on these pages is rendered by computer. None of it is blood, "
     "and no result here is a result on blood.",
@@ -49,13 +51,16 @@ def stage(build: Build) -> Path:
         card = _card(notebook, build)
         page = page_of(nbformat.read(build.executed / notebook.name, as_version=4), card)
         nbformat.write(page, site / "notebooks" / notebook.name)
+    picture = landing_picture(build, site / "book")
     if build.only:
         for other in set(notebooks(build.root)) - set(build.notebooks):
             (site / "notebooks" / f"{other.stem}.md").write_text(stub(other))
     check_contents(yaml.safe_load((build.root / "_toc.yml").read_text()), build.root)
     shutil.copy(build.root / "_toc.yml", site)
     config = yaml.safe_load((build.root / "_config.yml").read_text())
-    (site / "_config.yml").write_text(yaml.safe_dump(configured(config, build), sort_keys=False, allow_unicode=True))
+    config = configured(config, build)
+    config["parse"]["myst_substitutions"]["landing_picture"] = picture
+    (site / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return site
 
 
@@ -68,6 +73,25 @@ def _card(notebook: Path, build: Build) -> dict[str, Any]:
             f"run python -m tools.execute --profile {build.profile} --data {build.data} --only {notebook.stem}"
         )
     return card
+
+
+def landing_picture(build: Build, folder: Path) -> str:
+    """Put one executed figure on the landing page; nothing where its chapter was not executed.
+
+    Returns
+    -------
+    str
+        MyST of the figure.
+    """
+    for path in sorted(build.executed.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            about = cell.metadata.get("mystnb", {})
+            pictures = [o.data["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+            if about.get("figure", {}).get("name") == LANDING_FIGURE and pictures:
+                (folder / "landing.png").write_bytes(base64.b64decode(pictures[0]))
+                caption = f"{about['figure']['caption']} From {{doc}}`../notebooks/{path.stem}`."
+                return f"```{{figure}} landing.png\n:alt: {about['image']['alt']}\n:figclass: landing\n\n{caption}\n```"
+    return ""
 
 
 def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any]) -> nbformat.NotebookNode:

@@ -44,6 +44,21 @@ def test_run_once_then_stage_with_a_run_card(project):
     assert "papermill" not in page.metadata
 
 
+def test_landing_page_shows_the_figure_of_its_chapter(project, tmp_path):
+    build = Build("smoke", "phantom", root=project)
+    assert stage.landing_picture(build, tmp_path) == ""
+    about = {
+        "image": {"alt": "Forty cells in four colours"},
+        "figure": {"name": stage.LANDING_FIGURE, "caption": "Cells."},
+    }
+    cell = nbformat.v4.new_code_cell("plt.show()", metadata={"mystnb": about})
+    cell.outputs = [nbformat.v4.new_output("display_data", data={"image/png": "aGVsbG8="})]
+    build.executed.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), build.executed / "07_all.ipynb")
+    assert ":alt: Forty cells in four colours" in stage.landing_picture(build, tmp_path)
+    assert (tmp_path / "landing.png").read_bytes() == b"hello"
+
+
 @pytest.mark.filterwarnings("default")
 def test_failed_notebook_is_reported_and_never_staged(project):
     make_notebook(project / "notebooks" / "02_beta.ipynb", body="raise RuntimeError('no blood')")

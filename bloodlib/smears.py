@@ -50,8 +50,7 @@ class Smear:
             )
         if instances.dtype != np.int32 or instances.ndim != 2:
             raise ValueError(
-                f"smear {self.name!r}: instances are {instances.dtype} {instances.shape}, "
-                "needed is int32 (H, W)"
+                f"smear {self.name!r}: instances are {instances.dtype} {instances.shape}, needed is int32 (H, W)"
             )
         if instances.shape != image.shape[:2]:
             raise ValueError(

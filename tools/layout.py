@@ -116,7 +116,9 @@ def fingerprint(notebook: Path, parameters: dict, build: Build) -> str:
     cells = nbformat.read(notebook, as_version=4).cells
     source = [(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in cells]
     digest = hashlib.sha256(json.dumps([source, parameters], sort_keys=True).encode())
-    for path in _library_files(build.root):
+    # New stored runs concern only the notebooks that read stored results.
+    reads_results = any("results" in cell.source for cell in cells if cell.cell_type == "code")
+    for path in _library_files(build.root, reads_results):
         digest.update(path.relative_to(build.root).as_posix().encode() + b"\0" + path.read_bytes())
     folder = build.root / "notebooks" / build.data_parameter
     for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
@@ -125,8 +127,10 @@ def fingerprint(notebook: Path, parameters: dict, build: Build) -> str:
     return digest.hexdigest()
 
 
-def _library_files(root: Path) -> Iterable[Path]:
+def _library_files(root: Path, results: bool) -> Iterable[Path]:
     yield from sorted((root / "bloodlib").rglob("*.py"))
-    yield from sorted(path for path in (root / "data").rglob("*") if path.is_file() and path.suffix != ".md")
+    for path in sorted(path for path in (root / "data").rglob("*") if path.is_file() and path.suffix != ".md"):
+        if results or path.relative_to(root).parts[1] != "results":
+            yield path
     if (root / "requirements.lock").exists():
         yield root / "requirements.lock"

@@ -67,7 +67,7 @@ def test_failed_notebook_is_reported_and_never_staged(project):
     assert execute.execute(build, say=lines.append) == ["02_beta"]
     assert "FAILED: RuntimeError: no blood" in lines[0]
     assert not (build.executed / "02_beta.ipynb").exists()
-    with pytest.raises(ValueError, match="no up-to-date executed copy"):
+    with pytest.raises(ValueError, match="no executed copy in"):
         stage.stage(build)
 
 
@@ -90,6 +90,10 @@ def test_fingerprint_follows_source_parameters_and_library_but_not_outputs(proje
     nbformat.write(notebook, path)
     assert fingerprint(path, {"count": 3}, build) == first
     assert fingerprint(path, {"count": 4}, build) != first
+
+    (project / "data" / "results").mkdir()
+    (project / "data" / "results" / "run.json").write_text("{}")
+    assert fingerprint(path, {"count": 3}, build) == first, "it reads no stored result"
 
     (project / "bloodlib").mkdir()
     (project / "bloodlib" / "new.py").write_text("x = 1\n")

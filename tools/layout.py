@@ -128,7 +128,7 @@ def fingerprint(notebook: Path, parameters: dict, build: Build) -> str:
 
 
 def _library_files(root: Path, results: bool) -> Iterable[Path]:
-    yield from sorted((root / "bloodlib").rglob("*.py"))
+    yield from sorted([*(root / "bloodlib").rglob("*.py"), *(root / "bloodlib").rglob("*.mplstyle")])
     for path in sorted(path for path in (root / "data").rglob("*") if path.is_file() and path.suffix != ".md"):
         if results or path.relative_to(root).parts[1] != "results":
             yield path

@@ -165,7 +165,9 @@ def _fit(chosen: argparse.Namespace) -> None:
 
 def _generate(chosen: argparse.Namespace) -> None:
     synthesizer = bloodlib.Synthesizer.load(chosen.model)
-    synthesizer.write(chosen.output, count=chosen.count, seed=chosen.seed, shape=chosen.size, style=chosen.style)
+    synthesizer.write(
+        chosen.output, chosen.count, seed=chosen.seed, shape=chosen.size, style=chosen.style, progress=True
+    )
     print(f"{chosen.count} labelled smears in {chosen.output}")
 
 

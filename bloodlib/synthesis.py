@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,6 +16,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
+from tqdm import trange
 
 from ._files import package_data, read_json, replacing, write_json
 from .gan.config import GanConfig, preset
@@ -22,7 +24,7 @@ from .gan.data import fingerprint, resized
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.styles import Styles
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
-from .sampler.masks import MaskGenerator
+from .sampler.masks import CrowdedWarning, MaskGenerator
 from .smears import Smear
 
 FORMAT = 1
@@ -277,30 +279,41 @@ class Synthesizer:
         count: int,
         seed: int,
         shape: tuple[int, int] | None = None,
+        style: int | None = None,
+        progress: bool = False,
     ) -> None:
         """Write labelled synthetic smears: images/, instances/, coco.json and manifest.json.
 
         Parameters
         ----------
         folder : path
-            A set that was begun here with the same model, seed and shape is continued.
+            A set that was begun here with the same model, seed, shape and style is continued.
         count : int
             How many smears the set has in the end.
         seed : int
             Smear k depends on (seed, k) alone.
         shape : (height, width), optional
             In pixels; that of the fitted smears if not given.
+        style : int, optional
+            Cluster of the cells' look in every smear; None draws one for each.
+        progress : bool
+            Whether to show a progress bar.
 
         Raises
         ------
         ValueError
             If the folder holds another set.
+
+        Warns
+        -----
+        CrowdedWarning
+            Once, if cells that were asked for found no room in some smears; the manifest says in which.
         """
         from .io import read_folder, write_coco, write_smear
 
         folder = Path(folder)
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
-        head = {"model": self.about["identity"], "seed": seed, "shape": list(shape)}
+        head = {"model": self.about["identity"], "seed": seed, "shape": list(shape), "style": style}
         manifest = folder / "manifest.json"
         done: list[dict[str, Any]] = []
         if manifest.is_file():
@@ -312,8 +325,10 @@ class Synthesizer:
             raise ValueError(f"{folder}: is not empty and holds no {manifest.name}; write to another folder")
         else:
             write_json(manifest, {**head, "smears": []})
-        for k in range(len(done), count):
-            smear, facts = self._make(np.random.default_rng([seed, k]), shape, None, None, f"{k:05d}")
+        for k in trange(len(done), count, desc="smears", disable=not progress):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CrowdedWarning)  # said once below, for the whole set
+                smear, facts = self._make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}")
             write_smear(folder, smear)
             done.append({"name": smear.name, "seed": [seed, k], **facts})
             write_json(manifest, {**head, "smears": done})
@@ -321,6 +336,14 @@ class Synthesizer:
         smears = read_folder(folder)
         keep = [i for i, name in enumerate(smears.names) if name in written]
         write_coco(folder / "coco.json", smears.select(keep))
+        crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
+        if crowded:
+            warnings.warn(
+                f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
+                f"{crowded[0]}; manifest.json gives requested and placed for each",
+                CrowdedWarning,
+                stacklevel=2,
+            )
 
 
 def _sha256(path: Path) -> str:

@@ -107,3 +107,21 @@ def test_a_folder_whose_mask_differs_in_size_is_named(smears, capsys):
     assert cli.main(["masks", str(smears), "-o", str(smears / "out")]) == 1
     assert victim.name in capsys.readouterr().err
     assert not (smears / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
+def test_fit_generate_evaluate_from_a_folder_to_scores(smears, tmp_path, capsys, monkeypatch):
+    from bloodlib.gan.config import PRESETS, GanConfig, Stage
+
+    stages = (Stage(crop=64, steps=2, constant=1.0), Stage(crop=64, steps=1))
+    tiny = GanConfig(stages=stages, filters=2, blocks=1, perceptual="none", precision="float32")
+    monkeypatch.setitem(PRESETS, "smoke", tiny)
+    model, made = str(tmp_path / "model"), tmp_path / "made"
+    assert cli.main(["fit", str(smears), "--profile", "smoke", "-o", model]) == 0
+    options = ["-n", "2", "--size", "128x96", "--style", "1", "--seed", "5"]
+    assert cli.main(["generate", model, *options, "-o", str(made)]) == 0
+    assert json.loads((made / "manifest.json").read_text())["smears"][1]["style"] == 1
+    assert bloodlib.load(made)[0].image.shape == (96, 128, 3)
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(made), str(made)]) == 0
+    assert "Dice             1.0000" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import pytest
 import bloodlib
 from bloodlib.gan.config import Stage
 from bloodlib.gan.training import Trainer
+from bloodlib.sampler.masks import CrowdedWarning
 from bloodlib.synthesis import Synthesizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
@@ -167,3 +168,21 @@ def test_a_set_of_another_seed_or_other_files_are_not_mixed(synth, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("three years of work")
     with pytest.raises(ValueError, match="not empty"):
         synth.write(tmp_path / "mine", count=1, seed=7)
+
+
+def test_a_crowded_set_is_said_once_and_listed_in_the_manifest(synth, tmp_path, monkeypatch):
+    draw = synth.layout.sample
+    monkeypatch.setattr(synth.layout, "sample", lambda rng, shape, count=None: draw(rng, shape, 90))
+    with pytest.warns(CrowdedWarning, match="2 of 2 smears are full and hold fewer cells") as told:
+        synth.write(tmp_path / "set", count=2, seed=0, shape=(96, 128))
+    assert len(told) == 1
+    rows = json.loads((tmp_path / "set" / "manifest.json").read_text())["smears"]
+    assert all(0 < row["placed"] < row["requested"] == 90 for row in rows)
+
+
+def test_a_chosen_style_is_that_of_every_smear_and_no_other_set_is_mixed_in(synth, tmp_path):
+    synth.write(tmp_path / "set", count=2, seed=0, shape=(96, 128), style=2)
+    rows = json.loads((tmp_path / "set" / "manifest.json").read_text())["smears"]
+    assert [row["style"] for row in rows] == [2, 2]
+    with pytest.raises(ValueError, match="write to another folder"):
+        synth.write(tmp_path / "set", count=3, seed=0, shape=(96, 128), style=1)

@@ -49,7 +49,7 @@ def stage(build: Build) -> Path:
     (site / "notebooks").mkdir()
     for notebook in build.notebooks:
         card = _card(notebook, build)
-        page = page_of(nbformat.read(build.executed / notebook.name, as_version=4), card)
+        page = page_of(nbformat.read(build.executed / notebook.name, as_version=4), card, build.root)
         nbformat.write(page, site / "notebooks" / notebook.name)
     picture = landing_picture(build, site / "book")
     if build.only:
@@ -96,12 +96,15 @@ def landing_picture(build: Build, folder: Path) -> str:
     return ""
 
 
-def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any]) -> nbformat.NotebookNode:
+def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any], root: Path) -> nbformat.NotebookNode:
     """Turn an executed notebook into a page: parameters folded, run card under the title, no leftovers of running."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if "text" in output:  # a warning names the file that it comes from
+                output["text"] = output["text"].replace(f"{root}{os.sep}", "")
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = sorted({*tags, "remove-cell"})

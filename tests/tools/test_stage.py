@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import nbformat
 import pytest
 import yaml
 
@@ -55,6 +56,14 @@ def test_repository_buttons_only_where_a_repository_is_named(project, monkeypatc
     assert "colab_url" not in stage.repository("https://gitlab.com/a/b", {})["launch_buttons"]
     with pytest.raises(ValueError, match="REPOSITORY_URL is 'https://example"):
         stage.repository("https://example.org/a/b", {})
+
+
+def test_pages_do_not_show_where_they_were_made(tmp_path):
+    cell = nbformat.v4.new_code_cell("f()", outputs=[nbformat.v4.new_output("stream", text=f"{tmp_path}/a.py:3: full")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title"), cell])
+    card = {"notebook": "01_a", "profile": "smoke", "data": "phantom", "parameters": {}, "seed": 0, "device": "CPU"}
+    page = stage.page_of(notebook, {**card, "seconds": 1.0, "commit": None, "command": "c"}, tmp_path)
+    assert page.cells[-1].outputs[0].text == "a.py:3: full"
 
 
 def run(arm: str, seed: int, score: float) -> dict:

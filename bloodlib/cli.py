@@ -139,7 +139,7 @@ def _data_fetch(chosen: argparse.Namespace) -> None:
 def _data_check(chosen: argparse.Namespace) -> int:
     from bloodlib.io import check_folder
 
-    findings = check_folder(chosen.folder)
+    findings = check_folder(chosen.folder, progress=True)
     for finding in findings:
         print(finding)
     errors = sum(finding.is_error for finding in findings)
@@ -148,7 +148,10 @@ def _data_check(chosen: argparse.Namespace) -> int:
 
 
 def _data_describe(chosen: argparse.Namespace) -> None:
-    for name, mean, spread in bloodlib.describe(_load(chosen, "train")).rows():
+    from tqdm import tqdm
+
+    smears = tqdm(_load(chosen, "train"), unit="smear", leave=False)
+    for name, mean, spread in bloodlib.describe(smears).rows():
         print(f"{name:20} {mean:9.1f} ± {spread:.1f}")
 
 

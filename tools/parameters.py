@@ -116,7 +116,7 @@ def for_notebook(notebook: Path, build: Build, extra: dict[str, Any] | None = No
         "data": build.data_parameter,
         "profile": build.profile,
         "seed": 0,
-        "artifacts": f"../build/{build.name}/artifacts",
+        "artifacts": f"build/{build.name}/artifacts",
     } | (profile.get("common") or {})
     given = {name: value for name, value in everywhere.items() if name in known}
     given |= (profile.get("notebooks") or {}).get(notebook.stem.split("_")[0]) or {}

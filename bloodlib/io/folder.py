@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from tqdm import tqdm
+
 from .._files import read_json
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, read_coco, write_coco
@@ -230,13 +232,15 @@ def read_folder(path: str | os.PathLike[str], split: str = "all") -> SmearFolder
     )
 
 
-def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
+def check_folder(path: str | os.PathLike[str], progress: bool = False) -> list[Finding]:
     """Read all of a folder and list every problem, where `read_folder` stops at the first.
 
     Parameters
     ----------
     path : path
         As for `read_folder`.
+    progress : bool
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -247,7 +251,7 @@ def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
         survey = _survey(path)
     except (ValueError, OSError) as error:
         return [Finding("error", str(error))]
-    for name in sorted(set(survey.images) - survey.broken):
+    for name in tqdm(sorted(set(survey.images) - survey.broken), unit="smear", disable=not progress, leave=False):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:

@@ -28,7 +28,11 @@ def text_only(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNod
         if "data" in output:
             output["data"] = {kind: value for kind, value in output["data"].items() if not kind.startswith("image/")}
             output["metadata"] = {}
-        kept.append(output)
+        last = kept[-1] if kept else {}
+        if output["output_type"] == "stream" and output["name"] == last.get("name"):
+            last["text"] += output["text"]  # where a kernel cuts its output depends on the clock
+        else:
+            kept.append(output)
     return kept
 
 

@@ -45,6 +45,12 @@ def test_text_stays_and_pictures_and_timings_go(source):
     nbformat.validate(stored)
 
 
+def test_printing_is_stored_the_same_wherever_the_kernel_cut_it(source):
+    new = nbformat.v4.new_output
+    parts = [new("stream", text="a\n"), new("stream", text="b\n"), new("stream", name="stderr", text="c\n")]
+    assert [(o.name, o.text) for o in refresh.text_only(parts)] == [("stdout", "a\nb\n"), ("stderr", "c\n")]
+
+
 def test_twice_gives_the_same_bytes(source):
     once = refresh.as_text(refresh.refreshed(copy.deepcopy(source), executed_twin(source)))
     again = nbformat.reads(once, as_version=4)

@@ -102,7 +102,7 @@ def live_beside_stored(live: Sequence[dict[str, Any]], stored: Sequence[dict[str
     lines = _head("which", "data set", "profile", f"{main} of arm", "on test", "runs")
     for r in live:
         score = r["selected"]["on_validation"]["test"][MAIN_SCORE[task]]
-        lines.append(_row("**live**, on this page", r["dataset"], r["profile"], r["arm"], f"{score:.3f}", "1"))
+        lines.append(_row("**live**, in this build", r["dataset"], r["profile"], r["arm"], f"{score:.3f}", "1"))
     for (data, profile), runs in by_set([r for r in stored if r["task"] == task]).items():
         for arm in ARMS:
             if found := cell(runs, task, arm):

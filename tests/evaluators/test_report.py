@@ -51,7 +51,7 @@ def test_sets_are_kept_apart_and_real_ones_come_first():
     runs = [stored("phantom", "RD", 0, 0.99), stored("toy", "RD", 0, 0.7)]
     assert list(report.by_set(runs)) == [("toy", "laptop"), ("phantom", "laptop")]
     lines = report.live_beside_stored([stored("phantom", "RD", 0, 0.6)], runs).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["**live**, on this page", "stored", "stored"]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["**live**, in this build", "stored", "stored"]
     assert "0.990" in lines[4]
 
 

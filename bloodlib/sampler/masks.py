@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from ..smears import Smear
 from ..statistics import Table1, measure_cells
 from .canvas import COLOURS, Canvas, Stamp
-from .placement import PlacementConfig, draw_locations, probability_at
+from .laws import Law, law_options, make_law
+from .placement import PlacementConfig
 from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
 
 
@@ -90,6 +91,8 @@ class MaskGenerator:
         cell_size_px: float | None = None,
         sigma_px: float | None = None,
         n_init: int | None = None,
+        weights: str = "printed",
+        law: Mapping[str, float] | None = None,
         augment: bool = True,
         **options,
     ) -> MaskGenerator:
@@ -99,7 +102,8 @@ class MaskGenerator:
         ----------
         smears : SmearFolder or iterable of Smear
             Training smears only: what is tested must not be seen here.
-        placement : {"adhesion", "uniform"}
+        placement : {"adhesion", "uniform", "cluster", "graph"}
+            The paper's law, its comparison, and two more (see `bloodlib.sampler.laws`).
         variant : {"final", "first"}
             Version of Eq. 3.
         core : {"inverted", "zero"}
@@ -110,6 +114,10 @@ class MaskGenerator:
             cell_size / √(2 ln 2) if not given.
         n_init : int, optional
             Cells seeded uniformly; 20 per 1920×1200 px of 46-px cells if not given.
+        weights : {"printed", "equal"}
+            Weights of the cells in Eq. 3 (see `bloodlib.sampler.placement.component_weights`).
+        law : mapping of str to float, optional
+            Options of the law, for those that have any.
         augment : bool
             Whether drawn shapes are rotated, scaled and flipped.
         **options
@@ -121,7 +129,10 @@ class MaskGenerator:
             If an option is not known, or the smears hold no complete cell.
         """
         # Checked before any smear is read.
-        law = PlacementConfig(placement, variant, core, cell_size_px or 46.0, sigma_px, n_init)
+        config = PlacementConfig(
+            placement, variant, core, cell_size_px or 46.0, sigma_px, n_init, weights, dict(law or {})
+        )
+        law_options(config)
         varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
         measures, cut, sides = [], [], []
         for smear in smears:
@@ -131,12 +142,11 @@ class MaskGenerator:
             sides.append(smear.instances.shape)
         table = Table1.of(measures)
         if cell_size_px is None:
-            law = PlacementConfig(
-                placement, variant, core, (table.width_mean + table.height_mean) / 2, sigma_px, n_init
-            )
+            config = replace(config, cell_size_px=(table.width_mean + table.height_mean) / 2)
         height, width = np.mean(sides, axis=0).round().astype(int)
-        config = MaskConfig(table.count_mean, table.count_std, (int(height), int(width)), law, varied, **options)
-        return cls(ShapeDatabase.select(cut, varied), config)
+        shape = (int(height), int(width))
+        masks = MaskConfig(table.count_mean, table.count_std, shape, config, varied, **options)
+        return cls(ShapeDatabase.select(cut, varied), masks)
 
     def draw_count(self, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> int:
         """Draw the number of cells, n ~ Norm(mean, std), never below 0.
@@ -180,6 +190,7 @@ class MaskGenerator:
         if requested < 0:
             raise ValueError(f"count={count!r}: the number of cells must be 0 or more")
         canvas = Canvas(shape, self.shapes.reach_px, self.config.colours)
+        law = make_law(self.config.placement, shape, requested, rng)
         centres = np.zeros((requested, 2), dtype=int)
         shape_ids = np.zeros(requested, dtype=int)
         misfits = 0
@@ -187,7 +198,7 @@ class MaskGenerator:
             drawn, shape_id = self.shapes.draw(rng)
             stamp = Stamp(drawn)
             placed = canvas.count
-            found = self._find(rng, canvas, stamp, centres[:placed])
+            found = self._find(rng, canvas, law, stamp, centres[:placed])
             if found is None:
                 misfits += 1
                 continue
@@ -213,13 +224,12 @@ class MaskGenerator:
         )
 
     def _find(
-        self, rng: np.random.Generator, canvas: Canvas, stamp: Stamp, centres: np.ndarray
+        self, rng: np.random.Generator, canvas: Canvas, law: Law, stamp: Stamp, centres: np.ndarray
     ) -> tuple[np.ndarray, int] | None:
         """Draw a location from P given that the shape fits there: by rejection, then among all places."""
-        law, shape = self.config.placement, canvas.shape
         size, left = 16, self.config.tries
         while left > 0:
-            points = draw_locations(rng, centres, shape, law, min(size, left))
+            points = law.propose(rng, centres, min(size, left))
             found = self._first(rng, canvas, stamp, canvas.screen(stamp, points))
             if found is not None:
                 return found
@@ -230,7 +240,7 @@ class MaskGenerator:
             return None
         # Exponential clocks ring in the order of draws from P without replacement, so the first that fits is a
         # draw from P given that the cell fits.
-        weight = probability_at(places, centres, shape, law)
+        weight = law.weight_at(places, centres)
         clock = rng.exponential(size=len(places)) / np.maximum(weight, np.finfo(float).tiny)
         return self._first(rng, canvas, stamp, places[np.argsort(clock)])
 

@@ -13,6 +13,7 @@ from scipy.stats import chisquare
 from bloodlib.io.images import read_image
 from bloodlib.io.labels import colours_to_instances, read_instances
 from bloodlib.sampler.canvas import COLOURS, Canvas, Stamp
+from bloodlib.sampler.laws import make_law
 from bloodlib.sampler.masks import CrowdedWarning, MaskConfig, MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
 from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase
@@ -111,7 +112,10 @@ def _law_given_fit(tries):
             free &= ~(pixel & small[r, c])
     law = np.where(free, law, 0).ravel()
     rng = np.random.default_rng(5)
-    points = np.array([masks._find(rng, canvas, stamp, centres)[0] for _ in range(12_000 if tries > 1 else 5_000)])
+    placement = make_law(masks.config.placement, shape, 3, rng)
+    points = np.array(
+        [masks._find(rng, canvas, placement, stamp, centres)[0] for _ in range(12_000 if tries > 1 else 5_000)]
+    )
     counts = np.bincount(np.ravel_multi_index(points.T, shape), minlength=law.size)
     wanted = law / law.sum() * len(points)
     rare = wanted < 5
@@ -143,7 +147,9 @@ def test_the_last_hole_is_found():
     canvas = Canvas((60, 60), masks.shapes.reach_px, 10)
     canvas._colour[:] = 9
     canvas._colour[canvas.margin + 26 : canvas.margin + 35, canvas.margin + 29 : canvas.margin + 38] = 0
-    found, colour = masks._find(np.random.default_rng(0), canvas, Stamp(square), np.zeros((0, 2), int))
+    rng = np.random.default_rng(0)
+    law = make_law(masks.config.placement, (60, 60), 1, rng)
+    found, colour = masks._find(rng, canvas, law, Stamp(square), np.zeros((0, 2), int))
     assert found.tolist() == [30, 33]
     assert colour != 9
 
@@ -232,10 +238,12 @@ def test_fit_refuses_unknown_options_before_reading():
         raise RuntimeError("read")
         yield
 
-    with pytest.raises(ValueError, match="placement='graph' is not known; allowed are 'adhesion', 'uniform'"):
-        MaskGenerator.fit(unread(), "graph")
+    with pytest.raises(ValueError, match="placement='grid' is not known; allowed are 'adhesion', 'uniform'"):
+        MaskGenerator.fit(unread(), "grid")
     with pytest.raises(ValueError, match="no smears"):
         MaskGenerator.fit([])
+    with pytest.raises(ValueError, match="placement 'adhesion' has no 'parents'; allowed are none"):
+        MaskGenerator.fit(unread(), law={"parents": 3})
     with pytest.raises(ValueError, match="colours=0"):
         fitted(colours=0)
 

@@ -8,7 +8,6 @@ from bloodlib.sampler.placement import (
     component_weights,
     draw_locations,
     excitation,
-    excitation_table,
     probability_at,
     probability_map,
 )
@@ -103,7 +102,7 @@ def test_that_test_has_power():
 def test_redrawing_the_cell_as_well_would_be_another_law():
     # Cells in corners lose most of their excitation to the outside: dropping the point rather than
     # the offset must be visible, or the draws above prove less than they claim.
-    table = excitation_table(law())
+    table = law().table
     rng = np.random.default_rng(2)
     _, weights = component_weights(len(CENTRES), 2)
     parts = rng.choice(len(CENTRES), p=weights, size=400_000)
@@ -129,7 +128,7 @@ def test_value_at_a_pixel_is_the_map_s(variant, core):
 
 
 def test_mass_inside_is_what_normalises_z():
-    table = excitation_table(law())
+    table = law().table
     wanted = []
     for centre in CENTRES:
         rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]

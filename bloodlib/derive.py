@@ -84,7 +84,7 @@ def derive_instances(
     """
     config = config or DeriveConfig()
     points = _checked_points(image, points)
-    absorbance = _absorbance(image, config)
+    absorbance = channel_absorbance(image, config)
     typical = _typical(absorbance)
     foreground = np.zeros(image.shape[:2], bool)
     if typical.any():
@@ -126,7 +126,7 @@ def _distance(foreground: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(foreground.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _absorbance(image: np.ndarray, config: DeriveConfig) -> np.ndarray:
+def channel_absorbance(image: np.ndarray, config: DeriveConfig) -> np.ndarray:
     """Absorbance per channel, float32 (H, W, 3): log of background over intensity."""
     logs = np.log(np.maximum(image, 1).astype(np.float32))
     height, width = image.shape[:2]
@@ -164,7 +164,7 @@ def typical_absorbance(image: np.ndarray, config: DeriveConfig | None = None) ->
         Natural logarithm of background over cell intensity; zeros where nothing absorbs.
     """
     _checked_points(image, None)
-    return _typical(_absorbance(image, config or DeriveConfig()))
+    return _typical(channel_absorbance(image, config or DeriveConfig()))
 
 
 def _without_ink(absorbance: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,62 @@ def aspect_ratio(shape: np.ndarray) -> float:
     return float(np.sqrt(large / small))
 
 
+@dataclass(frozen=True)
+class SoftShape:
+    """Hold a binary shape made ready to be moved: its outline softened to an edge about one pixel wide.
+
+    ``image`` uint8 (h + 2 pad, w + 2 pad), 255 inside; ``radius_px`` how far the shape reaches from
+    its middle; ``sturdy`` says that it stays one piece however it is turned.
+    """
+
+    image: np.ndarray
+    pad: int
+    radius_px: float
+    sturdy: bool
+
+    @classmethod
+    def of(cls, shape: np.ndarray, scale: float = 1.0) -> SoftShape:
+        """Soften a binary shape that will be scaled by this factor or more.
+
+        Notes
+        -----
+        A Gaussian of 0.7 px, wider when shrinking. A shape is called sturdy if it is held together
+        by what is left when one pixel is taken off all around: that is one piece, and no pixel of
+        the shape is farther than two from it. Only the others are searched for pieces after a move.
+        """
+        soft_px = 0.7 * max(1.0, 1 / scale)
+        pad = int(np.ceil(4 * soft_px))
+        full = cv2.copyMakeBorder(shape.astype(np.uint8), pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+        core = cv2.erode(full, np.ones((3, 3), np.uint8))
+        covered = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+        sturdy = scale > 0.7 and not (full > covered).any() and cv2.connectedComponents(core, connectivity=4)[0] == 2
+        rows, cols = np.nonzero(shape)
+        middle = (shape.shape[0] - 1) / 2, (shape.shape[1] - 1) / 2
+        radius_px = float(np.sqrt(((rows - middle[0]) ** 2 + (cols - middle[1]) ** 2).max(initial=0)))
+        return cls(cv2.GaussianBlur(full * 255, (0, 0), soft_px), pad, radius_px, bool(sturdy))
+
+    def move(self, angle: float, scale: float, flip: tuple[bool, bool]) -> np.ndarray:
+        """Rotate, scale and flip: bool, cropped to the shape, empty where nothing is left of it."""
+        height, width = self.image.shape
+        side = int(2 * self.radius_px * scale) + 6
+        cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
+        across, down = (-1.0 if flip[1] else 1.0), (-1.0 if flip[0] else 1.0)
+        xx, xy, yx, yy = cos * across, -sin * down, sin * across, cos * down
+        x = side // 2 - (xx * (width - 1) + xy * (height - 1)) / 2
+        y = side // 2 - (yx * (width - 1) + yy * (height - 1)) / 2
+        # One pixel centre lands on a pixel centre: at quarter turns all do, where half-pixel steps would eat the
+        # outline.
+        landing_x, landing_y = (xx + xy) * self.pad + x, (yx + yy) * self.pad + y
+        x += round(landing_x) - landing_x
+        y += round(landing_y) - landing_y
+        moved = cv2.warpAffine(self.image, np.array([[xx, xy, x], [yx, yy, y]]), (side, side), flags=cv2.INTER_LINEAR)
+        inside = moved > 127  # the level 127.5 is an edge's place
+        if not self.sturdy:
+            return largest_piece(inside)
+        left, top, w, h = cv2.boundingRect(inside.view(np.uint8))
+        return inside[top : top + h, left : left + w]
+
+
 def warp(
     shape: np.ndarray, angle: float = 0.0, scale: float = 1.0, flip: tuple[bool, bool] = (False, False)
 ) -> np.ndarray:
@@ -91,9 +148,9 @@ def warp(
 
     Notes
     -----
-    Moving binary pixels leaves stairs. The outline is first softened to an edge one pixel wide
-    (a Gaussian of 0.7 px, wider when shrinking), moved with linear interpolation, and cut at ½: on a
-    straight edge the ½ level stays where the edge was, on a disc of radius R it moves by σ²/2R.
+    Moving binary pixels leaves stairs. The outline is first softened (see `SoftShape`), moved with
+    linear interpolation, and cut at ½: on a straight edge the ½ level stays where the edge was, on
+    a disc of radius R it moves by σ²/2R.
 
     Examples
     --------
@@ -101,22 +158,7 @@ def warp(
     >>> warp(bar, angle=np.pi / 2).shape
     (21, 9)
     """
-    height, width = shape.shape
-    side = int(np.ceil(np.hypot(height, width) * scale)) + 6
-    soft_px = 0.7 * max(1.0, 1 / scale)
-    pad = int(np.ceil(4 * soft_px))
-    soft = np.pad(shape, pad).astype(np.float32)
-    soft = cv2.GaussianBlur(soft, (0, 0), soft_px)
-    sign = np.array([-1.0 if flip[1] else 1.0, -1.0 if flip[0] else 1.0])  # x, y
-    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
-    matrix = np.array([[cos, -sin], [sin, cos]]) * sign
-    centre = np.array([(soft.shape[1] - 1) / 2, (soft.shape[0] - 1) / 2])
-    shift = side // 2 - matrix @ centre
-    # One pixel centre lands on a pixel centre: at quarter turns all do, where half-pixel steps would eat the outline.
-    landing = matrix @ (pad, pad) + shift
-    shift += np.round(landing) - landing
-    moved = cv2.warpAffine(soft, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
-    piece = largest_piece(moved > 0.5)
+    piece = SoftShape.of(shape, scale).move(angle, scale, flip)
     return piece if piece.size else shape
 
 
@@ -167,6 +209,7 @@ class ShapeDatabase:
         self.shapes = tuple(np.ascontiguousarray(shape, dtype=bool) for shape in shapes)
         self.config = config or ShapeConfig()
         self.dropped: dict[str, int] = {}
+        self._soft: list[SoftShape | None] = [None] * len(self.shapes)  # each softened when first drawn
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -215,6 +258,11 @@ class ShapeDatabase:
         diagonal = max(np.hypot(*shape.shape) for shape in self.shapes)
         return int(np.ceil(diagonal * max(1.0, self.config.scale[1]))) + 6
 
+    def _softened(self, index: int) -> SoftShape:
+        if self._soft[index] is None:
+            self._soft[index] = SoftShape.of(self.shapes[index], self.config.scale[0])
+        return self._soft[index]
+
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """Draw a shape, vary it, and say which one it was.
 
@@ -233,7 +281,8 @@ class ShapeDatabase:
         if angle == 0 and scale == 1:
             rows, cols = slice(None, None, -1 if flip[0] else 1), slice(None, None, -1 if flip[1] else 1)
             return self.shapes[index][rows, cols], index
-        return warp(self.shapes[index], angle, scale, flip), index
+        piece = self._softened(index).move(angle, scale, flip)
+        return (piece if piece.size else self.shapes[index]), index
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a varied shape, bool (h, w) cropped to its bounding box."""

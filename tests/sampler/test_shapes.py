@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase, cut_shapes, fill_and_solidity, warp
+from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase, SoftShape, cut_shapes, fill_and_solidity, warp
 from bloodlib.smears import Smear
 
 
@@ -104,6 +104,20 @@ def test_turning_there_and_back_changes_little():
 def test_a_shape_too_small_to_soften_is_kept():
     dot = np.ones((1, 1), bool)
     assert warp(dot, 0.3).any()
+
+
+@pytest.mark.parametrize("bridge", [1, 2, 3, 5])
+def test_a_drawn_shape_is_one_piece_even_if_a_thin_bridge_breaks(bridge):
+    dumbbell = np.zeros((23, 60), bool)
+    dumbbell[:, :23] |= disc(10)
+    dumbbell[:, 37:] |= disc(10)
+    dumbbell[11 - bridge // 2 : 11 - bridge // 2 + bridge, 11:49] = True
+    database = ShapeDatabase([dumbbell])
+    rng = np.random.default_rng(0)
+    drawn = [database.sample(rng) for _ in range(60)]
+    assert {ndimage.label(shape, np.ones((3, 3)))[1] for shape in drawn} == {1}
+    assert all(shape[0].any() and shape[-1].any() and shape[:, 0].any() and shape[:, -1].any() for shape in drawn)
+    assert SoftShape.of(dumbbell).sturdy == (bridge >= 3)
 
 
 def test_augmented_areas_follow_the_scale_range():

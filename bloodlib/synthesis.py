@@ -20,10 +20,11 @@ from tqdm import trange
 
 from ._files import package_data, read_json, replacing, write_json
 from .gan.config import GanConfig, preset
-from .gan.data import fingerprint, resized
+from .gan.data import fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.styles import Styles
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
+from .incidental import ObjectDatabase
 from .sampler.masks import CrowdedWarning, MaskGenerator
 from .smears import Smear
 
@@ -45,6 +46,8 @@ class Synthesizer:
         Gives the style features of real cells.
     styles : Styles
         The looks that were found in the smears.
+    objects : ObjectDatabase or None
+        What else lies in the smears, strewn over the background; None where the painter knows cells only.
     config : GanConfig
     history : dict of str to list of float
         Losses per optimiser step, and its stage, number and seconds.
@@ -60,6 +63,7 @@ class Synthesizer:
     generator: GlobalGenerator = field(repr=False)
     encoder: Encoder = field(repr=False)
     styles: Styles = field(repr=False)
+    objects: ObjectDatabase | None = field(repr=False)
     config: GanConfig
     history: dict[str, list[float]] = field(repr=False)
     about: dict[str, Any] = field(repr=False)
@@ -114,11 +118,12 @@ class Synthesizer:
             return cls.load(folder)
         smears = list(smears)
         layout = MaskGenerator.fit(smears)
+        objects = ObjectDatabase.fit(smears) if config.objects else None
         trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
         trainer.run()
-        shape = config.stages[1].shape
-        features = [encode_smear(trainer.encoder, *resized(smear, shape)).numpy() for smear in smears]
-        styles = Styles.fit(features, config.clusters, config.style_draw, seed)
+        seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
+        features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
+        styles = Styles.fit(features, config.clusters, config.style_draw, seed, [smear.kinds for smear in seen])
         about = {
             "profile": profile,
             "seed": seed,
@@ -128,8 +133,8 @@ class Synthesizer:
             "precision": trainer.fabric.strategy.precision.precision,
             "versions": {name: version(name) for name in ("bloodlib", "torch")},
         }
-        trainer.generator.cpu().eval(), trainer.encoder.cpu().eval()
-        made = cls(layout, trainer.generator, trainer.encoder, styles, config, trainer.history, about)
+        trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
+        made = cls(layout, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
         if folder is not None:
             made.save(folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -141,11 +146,11 @@ class Synthesizer:
         for name, network in (("generator", self.generator), ("encoder", self.encoder)):
             with replacing(folder / f"{name}.safetensors") as beside:
                 save_tensors({k: x.contiguous() for k, x in network.state_dict().items()}, beside)
-        for name, arrays in (("layout", self.layout.to_arrays()), ("styles", self.styles.to_arrays())):
+        for name, arrays in self._arrays().items():
             with replacing(folder / f"{name}.safetensors") as beside:
                 save_file({k: np.ascontiguousarray(x) for k, x in arrays.items()}, beside)
         write_json(folder / "history.json", self.history, indent=None)
-        files = [f"{name}.safetensors" for name in ("generator", "encoder", "layout", "styles")] + ["history.json"]
+        files = [f"{name}.safetensors" for name in ("generator", "encoder", *self._arrays())] + ["history.json"]
         content = {
             "format": FORMAT,
             **self.about,
@@ -154,6 +159,10 @@ class Synthesizer:
             "files": {name: _sha256(folder / name) for name in files},
         }
         write_json(folder / _CONFIG, content)
+
+    def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        arrays = {"layout": self.layout.to_arrays(), "styles": self.styles.to_arrays()}
+        return arrays if self.objects is None else {**arrays, "objects": self.objects.to_arrays()}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Synthesizer:
@@ -192,12 +201,18 @@ class Synthesizer:
             network.to(memory_format=torch.channels_last).eval()
         layout = MaskGenerator.from_arrays(load_file(path / "layout.safetensors"), content.pop("layout"))
         styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw)
+        objects = ObjectDatabase.from_arrays(load_file(path / "objects.safetensors")) if config.objects else None
         content.pop("files"), content.pop("format")
-        return cls(layout, generator, encoder, styles, config, read_json(path / "history.json"), content)
+        return cls(layout, generator, encoder, styles, objects, config, read_json(path / "history.json"), content)
 
     def encode(self, smear: Smear) -> np.ndarray:
         """Give the style features of a smear's background (row 0) and cells, float32 (n + 1, C) in [-1, 1]."""
-        return encode_smear(self.encoder, smear.image, smear.instances).numpy()
+        return encode_smear(self.encoder, label(smear, self.config)).numpy()[: smear.count + 1]
+
+    def repaint(self, smear: Smear, rng: np.random.Generator) -> np.ndarray:
+        """Paint a real smear's own mask in its own styles, with what else lies in it; uint8 (H, W, 3)."""
+        seen = label(smear, self.config)
+        return paint_instances(self.generator, seen.instances, encode_smear(self.encoder, seen), seen.kinds, rng)
 
     def paint(
         self,
@@ -205,6 +220,8 @@ class Synthesizer:
         rng: np.random.Generator,
         style: int | None = None,
         features: np.ndarray | None = None,
+        objects: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
     ) -> np.ndarray:
         """Paint an instance mask.
 
@@ -214,23 +231,37 @@ class Synthesizer:
             Any size; 0 is background.
         rng : numpy.random.Generator
         style : int, optional
-            Cluster of the cells' look; None draws one for the image.
+            Cluster of the cells' look; None draws.
         features : float (n + 1, C), optional
             Given instead of a style: those of `encode`, to paint a real mask in its own colours.
+        objects : int32 (H, W), optional
+            Incidental objects 1..m where no cell is, for a painter that knows them; none if not given.
+        classes : int (n,), optional
+            Class of each cell, for a painter that knows several; all 0 if not given.
 
         Returns
         -------
         uint8 (H, W, 3)
+
+        Raises
+        ------
+        ValueError
+            If the mask is none, the features do not fit it, or objects are given to a painter without.
         """
         if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
             raise ValueError(f"instances are {instances.dtype} {instances.shape}; needed are ids ≥ 0 as int (H, W)")
+        if objects is not None and self.objects is None:
+            raise ValueError("objects are given, but this painter knows cells only; fit it with objects=True")
         count = int(instances.max(initial=0))
-        if features is None:
-            features, _ = self.styles.sample(rng, count, style)
-        elif len(features) != count + 1:
-            raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
-        means = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-        return paint_instances(self.generator, instances, means)
+        classes = np.zeros(count, dtype=np.int64) if classes is None else classes
+        ids, kinds = with_objects(instances, classes, objects, self.config.cell_classes)
+        drawn = self.styles.sample(rng, kinds, style)[0] if features is None or len(kinds) > count + 1 else None
+        if features is not None:
+            if len(features) != count + 1:
+                raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
+            drawn = np.vstack([features, drawn[count + 1 :]]) if drawn is not None else features
+        means = torch.from_numpy(np.ascontiguousarray(drawn, dtype=np.float32))
+        return paint_instances(self.generator, ids, means, kinds, rng)
 
     def sample(
         self,
@@ -268,8 +299,10 @@ class Synthesizer:
         name: str,
     ) -> tuple[Smear, dict[str, Any]]:
         mask = self.layout.sample(rng, shape, count)
-        features, style = self.styles.sample(rng, mask.placed, style)
-        image = self.paint(mask.instances, rng, features=features)
+        objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
+        ids, kinds = with_objects(mask.instances, np.zeros(mask.placed), objects, self.config.cell_classes)
+        features, style = self.styles.sample(rng, kinds, style)
+        image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
         return Smear(image, mask.instances, name=name), facts
 

@@ -11,8 +11,10 @@ UPSAMPLING = ("transposed", "resize")
 GAN_LOSSES = ("lsgan", "log")
 PERCEPTUAL = ("vgg19", "squeezenet", "auto", "none")
 PRECISIONS = ("auto", "float32")
-STYLE_DRAWS = ("joint", "independent")
+STYLE_DRAWS = ("joint", "independent", "per_cell")
 ENCODER_NORMS = ("instance", "none")
+NORMS = ("instance", "pixel")
+DISCRIMINATOR_NORMS = ("instance", "spectral")
 PADDINGS = ("zeros", "reflect")
 
 
@@ -47,7 +49,15 @@ class GanConfig:
     filters: int = 16  # of the first convolution of G, E and D; the paper's
     blocks: int = 9  # residual blocks of G; the reference's
     feature_channels: int = 3  # style features per instance; the reference's
+    halvings: int = 4  # of the sides in G; the reference's. Ours, 3: finer, with a third of the weights
+    skips: bool = False  # ours: every halving is added to the doubling of its size, so outlines stay crisp
+    norm: str = "instance"  # of G, the reference's; "pixel" (ours) leaves no blots and no trace of the image's size
+    noise: bool = False  # ours: noise enters at every doubling, for grain that no label says
+    cell_classes: int = 1  # semantic classes of cells: the paper's 1; k takes the smears' classes 0..k-1
+    objects: bool = False  # ours: platelets, dust and white cells are a semantic class, see bloodlib.incidental
     discriminators: int = 2  # scales; the paper's D = (D1, D2)
+    discriminator_filters: int | None = None  # None: as `filters`, the paper's
+    discriminator_norm: str = "instance"  # the reference's; "spectral" is ours
     upsample: str = "transposed"  # the paper's; "resize" (ours) paints without a checkerboard
     encoder_norm: str = "instance"  # the reference's; "none" (ours) lets E see absolute colour
     feature_skip: bool = False  # ours: style features also enter G's last convolution, behind every normalisation
@@ -56,10 +66,11 @@ class GanConfig:
     lambda_feature_matching: float = 10.0  # the reference's
     lambda_perceptual: float = 10.0  # the reference's
     perceptual: str = "vgg19"  # the paper's; see bloodlib.gan.perceptual for "auto"
+    average: float = 0.0  # ours: decay of the running mean of G's weights that paints in the end; 0 takes the last
     learning_rate: float = 2e-4  # the reference's
     betas: tuple[float, float] = (0.5, 0.999)  # the reference's
     flips: bool = True  # horizontal and vertical; the paper's
-    rotations: bool = False  # ours: quarter turns of square crops; a smear has no upright
+    rotations: bool = False  # ours: square crops are also transposed, which with both flips gives all 8 views
     precision: str = "auto"  # ours: bfloat16 autocast where the processor has it
     clusters: int = 10  # style clusters per semantic class; the paper's
     style_draw: str = "joint"  # ours: see bloodlib.gan.styles; "independent" is the paper's
@@ -70,6 +81,8 @@ class GanConfig:
         for name, legal in (
             ("upsample", UPSAMPLING),
             ("encoder_norm", ENCODER_NORMS),
+            ("norm", NORMS),
+            ("discriminator_norm", DISCRIMINATOR_NORMS),
             ("padding", PADDINGS),
             ("gan_loss", GAN_LOSSES),
             ("perceptual", PERCEPTUAL),
@@ -85,6 +98,11 @@ class GanConfig:
                 raise ValueError(f"a stage has epochs {stage.epochs} and steps {stage.steps}; give exactly one of them")
             if stage.crop is not None and (stage.crop < 32 or stage.crop % 16):
                 raise ValueError(f"crop is {stage.crop}; it must be a multiple of 16 and at least 32 px")
+
+    @property
+    def labels(self) -> int:
+        """Number of semantic classes, background included."""
+        return 1 + self.cell_classes + self.objects
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON-able values."""
@@ -129,14 +147,20 @@ PRESETS: dict[str, GanConfig] = {
         checkpoint_every=48,
         preview_every=24,
     ),
-    # Real smears of 640×480 on two cores in under half an hour.
+    # Real smears of 640×480 on two cores in one to two hours. Ours where the paper's recipe left traces (chapter 05).
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=500, constant=1.0), Stage(crop=384, batch=1, steps=900)),
+        stages=(Stage(crop=256, batch=2, steps=2000, constant=1.0), Stage(crop=256, batch=2, steps=2600)),
+        feature_channels=8,
         upsample="resize",
+        halvings=3,
+        skips=True,
+        norm="pixel",
+        noise=True,
+        objects=True,
         encoder_norm="none",
-        padding="reflect",
-        feature_skip=True,
+        discriminator_filters=32,
         perceptual="auto",
+        average=0.998,
         rotations=True,
         preview_every=100,
     ),

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..derive import INK_EXCESS
+from ..incidental import find_objects
 from ..smears import Smear
-from .config import Stage
+from .config import GanConfig, Stage
 from .networks import pad_sides
 
 
@@ -22,8 +24,104 @@ class Batch:
 
     image: Tensor  # float32 (N, 3, H, W) in [-1, 1]
     instances: Tensor  # int64 (N, H, W); ids are those of the whole smear
+    kinds: Tensor  # int64 (N, H, W); semantic class, 0 is background
     features: Tensor | None  # float32 (N, C, H, W), precomputed styles; None in the first stage
+    noise: Tensor  # float32 (N, 1, H, W)
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Hold a smear with everything in it that the painter is told of.
+
+    ``image`` uint8 (H, W, 3); ``instances`` int32 (H, W): cells 1..n as in the smear, then incidental
+    objects n + 1..n + m; ``kinds`` int64 (n + m + 1,): semantic class of each id, 0 for the background.
+    """
+
+    name: str
+    image: np.ndarray
+    instances: np.ndarray
+    kinds: np.ndarray
+
+    @property
+    def kind_map(self) -> np.ndarray:
+        """Semantic class of every pixel, int64 (H, W)."""
+        return self.kinds[self.instances]
+
+    def view(self, which: int) -> Labelled:
+        """Give one of the eight views of a square: bit 0 flips rows, bit 1 columns, bit 2 transposes after that."""
+        image, instances = (_view(array, which) for array in (self.image, self.instances))
+        return Labelled(self.name, image, instances, self.kinds)
+
+
+def _view(array: np.ndarray, which: int) -> np.ndarray:
+    for axis in (0, 1):
+        if which >> axis & 1:
+            array = np.flip(array, axis)
+    return array.swapaxes(0, 1) if which >> 2 & 1 else array
+
+
+def with_objects(
+    instances: np.ndarray, classes: np.ndarray, objects: np.ndarray | None, cell_classes: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number incidental objects after the cells, and say which semantic class each id has.
+
+    Parameters
+    ----------
+    instances : int32 (H, W)
+        Cells 1..n.
+    classes : int (n,)
+        Class of each cell; used where there are several `cell_classes`.
+    objects : int32 (H, W), optional
+        Incidental objects 1..m, where no cell is.
+    cell_classes : int
+
+    Returns
+    -------
+    instances : int32 (H, W)
+        0, cells 1..n, objects n + 1..n + m.
+    kinds : int64 (n + m + 1,)
+        0, then 1..cell_classes for cells, cell_classes + 1 for objects.
+
+    Raises
+    ------
+    ValueError
+        If a cell's class is beyond `cell_classes`.
+    """
+    classes = np.asarray(classes, dtype=np.int64) if cell_classes > 1 else np.zeros(len(classes), dtype=np.int64)
+    if len(classes) and classes.max() >= cell_classes:
+        raise ValueError(f"a cell has class {classes.max()} but cell_classes is {cell_classes}; classes start at 0")
+    kinds = [np.zeros(1, dtype=np.int64), classes + 1]
+    if objects is not None:
+        instances = np.where(objects > 0, objects + len(classes), instances).astype(np.int32)
+        kinds.append(np.full(int(objects.max(initial=0)), cell_classes + 1))
+    return instances, np.concatenate(kinds)
+
+
+def without_lettering(image: np.ndarray) -> np.ndarray:
+    """Paint over green lettering, such as a microscope's scale bar: no label tells of it, so it must not be learnt.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+        The image itself where nothing is as green as ink.
+    """
+    logs = np.log(np.maximum(image[..., :2], 1).astype(np.float32))
+    ink = logs[..., 1] - logs[..., 0] > INK_EXCESS
+    if not ink.any():
+        return image
+    return cv2.inpaint(image, cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)), 3, cv2.INPAINT_TELEA)
+
+
+def label(smear: Smear, config: GanConfig) -> Labelled:
+    """Give the smear with the labels that a painter of this configuration sees."""
+    objects = find_objects(smear.image, smear.instances) if config.objects else None
+    instances, kinds = with_objects(smear.instances, smear.classes, objects, config.cell_classes)
+    return Labelled(smear.name, smear.image, instances, kinds)
 
 
 def to_network(image: np.ndarray) -> Tensor:
@@ -37,14 +135,15 @@ def to_image(x: Tensor) -> np.ndarray:
     return x.permute(1, 2, 0).to("cpu", torch.uint8).contiguous().numpy()  # (H, W, 3)
 
 
-def resized(smear: Smear, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+def resized(smear: Labelled, shape: tuple[int, int] | None) -> Labelled:
     """Give image and instances at `shape` (height, width); ids never mix."""
     if shape is None or tuple(shape) == smear.instances.shape:
-        return smear.image, smear.instances
+        return smear
     size = (shape[1], shape[0])
     shrink = shape[0] < smear.instances.shape[0]
     image = cv2.resize(smear.image, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
-    return image, cv2.resize(smear.instances, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    instances = cv2.resize(smear.instances, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return Labelled(smear.name, image, instances, smear.kinds)
 
 
 def fingerprint(smears: Sequence[Smear]) -> str:
@@ -70,12 +169,12 @@ class Crops:
 
     Parameters
     ----------
-    smears : iterable of Smear
+    smears : iterable of Labelled
     stage : Stage
     flips, rotations : bool
         As in `GanConfig`.
-    styles : list of float32 (M + 1, C), optional
-        Features per instance of each smear, for the second stage.
+    styles : list of dict of int to float32 (M + 1, C), optional
+        For the second stage: features per instance of each view of each smear (see `views`).
 
     Notes
     -----
@@ -85,21 +184,22 @@ class Crops:
 
     def __init__(
         self,
-        smears: Iterable[Smear],
+        smears: Iterable[Labelled],
         stage: Stage,
         *,
         flips: bool = True,
         rotations: bool = False,
-        styles: list[Tensor] | None = None,
+        styles: list[dict[int, Tensor]] | None = None,
     ) -> None:
-        self.items = [(smear.name, *resized(smear, stage.shape)) for smear in smears]
+        self.items = [resized(smear, stage.shape) for smear in smears]
         if not self.items:
             raise ValueError("no smears to train on; give at least one")
-        self.stage, self.flips, self.rotations, self.styles = stage, flips, rotations, styles
-        smallest = min(min(instances.shape) for _, _, instances in self.items)
+        self.stage, self.styles = stage, styles
+        self.views = views(stage, flips, rotations)
+        smallest = min(min(item.instances.shape) for item in self.items)
         if stage.crop and smallest < stage.crop:
             raise ValueError(f"crop is {stage.crop} px but a smear has a side of {smallest} px; use a smaller crop")
-        if stage.crop is None and stage.batch > 1 and len({i.shape for _, _, i in self.items}) > 1:
+        if stage.crop is None and stage.batch > 1 and len({item.instances.shape for item in self.items}) > 1:
             raise ValueError(f"batch is {stage.batch} but the smears differ in size; set a crop or batch=1")
 
     def __len__(self) -> int:
@@ -108,26 +208,31 @@ class Crops:
     def draw(self, rng: np.random.Generator) -> Batch:
         """Draw one batch."""
         samples = [self._sample(rng) for _ in range(self.stage.batch)]
-        names, images, instances, features = zip(*samples, strict=True)
+        names, images, instances, kinds, features = zip(*samples, strict=True)
         stacked = torch.stack(features) if self.styles else None
-        return Batch(torch.stack(images), torch.stack(instances), stacked, names)
+        noise = rng.standard_normal((len(images), 1, *images[0].shape[1:]), dtype=np.float32)
+        return Batch(
+            torch.stack(images), torch.stack(instances), torch.stack(kinds), stacked, torch.from_numpy(noise), names
+        )
 
-    def _sample(self, rng: np.random.Generator) -> tuple[str, Tensor, Tensor, Tensor | None]:
+    def _sample(self, rng: np.random.Generator) -> tuple[str, Tensor, Tensor, Tensor, Tensor | None]:
         which = int(rng.integers(len(self.items)))
-        name, image, instances = self.items[which]
+        item = self.items[which]
         crop = self.stage.crop
         if crop:
-            top, left = (int(rng.integers(side - crop + 1)) for side in instances.shape)
+            top, left = (int(rng.integers(side - crop + 1)) for side in item.instances.shape)
             window = slice(top, top + crop), slice(left, left + crop)
-            image, instances = image[window], instances[window]
-        if self.flips:
-            for axis in (0, 1):
-                if rng.random() < 0.5:
-                    image, instances = np.flip(image, axis), np.flip(instances, axis)
-        if self.rotations and instances.shape[0] == instances.shape[1]:
-            turns = int(rng.integers(4))
-            image, instances = np.rot90(image, turns), np.rot90(instances, turns)
-        x = pad_sides(to_network(image))
-        ids = pad_sides(torch.from_numpy(instances.astype(np.int64)))
-        features = self.styles[which][ids].permute(2, 0, 1) if self.styles else None  # (C, H, W)
-        return name, x, ids, features
+            item = Labelled(item.name, item.image[window], item.instances[window], item.kinds)
+        view = int(rng.choice(self.views))
+        item = item.view(view)
+        x = pad_sides(to_network(item.image))
+        ids = pad_sides(torch.from_numpy(item.instances.astype(np.int64)))
+        kinds = torch.from_numpy(item.kinds)[ids]
+        features = self.styles[which][view][ids].permute(2, 0, 1) if self.styles else None  # (C, H, W)
+        return item.name, x, ids, kinds, features
+
+
+def views(stage: Stage, flips: bool, rotations: bool) -> tuple[int, ...]:
+    """List the views of `Labelled.view` that a stage draws from: transposed ones only of square crops."""
+    flipped = (0, 1, 2, 3) if flips else (0,)
+    return flipped + tuple(4 + view for view in flipped) if rotations and stage.crop else flipped

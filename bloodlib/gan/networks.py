@@ -6,32 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LABELS = 2  # one-hot semantic classes: background, red blood cell
-STRIDE = 16  # G and E halve the sides four times
+LABELS = 2  # one-hot semantic classes of the paper: background, red blood cell
+STRIDE = 16  # G and E halve the sides at most four times
 
 
-def label_planes(instances: Tensor) -> Tensor:
+def label_planes(instances: Tensor, kinds: Tensor | None = None, labels: int = LABELS) -> Tensor:
     """Turn instance masks into what G and D see of them: one-hot classes and outlines.
 
     Parameters
     ----------
     instances : int (N, H, W)
+    kinds : int (N, H, W), optional
+        Semantic class of each pixel, 0 for background; 1 wherever there is an instance if not given.
+    labels : int
+        Number of semantic classes, background included.
 
     Returns
     -------
-    float32 (N, 3, H, W)
-        Background, red blood cell, and a 2 px wide edge wherever two ids meet, so that cells
-        which touch stay apart.
+    float32 (N, labels + 1, H, W)
+        One plane per class, and a 2 px wide edge wherever two ids meet, so that cells which touch
+        stay apart.
     """
-    cells = instances > 0
+    kinds = (instances > 0).long() if kinds is None else kinds
     across = instances[:, :, 1:] != instances[:, :, :-1]
     down = instances[:, 1:, :] != instances[:, :-1, :]
-    edge = torch.zeros_like(cells)
+    edge = torch.zeros_like(kinds, dtype=torch.bool)
     edge[:, :, 1:] |= across
     edge[:, :, :-1] |= across
     edge[:, 1:, :] |= down
     edge[:, :-1, :] |= down
-    return torch.stack([~cells, cells, edge], dim=1).float()  # (N, 3, H, W)
+    return torch.stack([*(kinds == k for k in range(labels)), edge], dim=1).float()  # (N, labels + 1, H, W)
 
 
 def pool_instances(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,49 +83,118 @@ def feature_planes(means: Tensor, instances: Tensor) -> Tensor:
     return means[instances].permute(2, 0, 1)
 
 
-def _norm(channels: int, use: bool = True) -> nn.Module:
-    return nn.InstanceNorm2d(channels) if use else nn.Identity()
+class PixelNorm(nn.Module):
+    """Scale the channels of every pixel to a root mean square of 1 (Karras et al. 2018)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-6)
 
 
-def _up(inputs: int, outputs: int, kind: str, padding: str) -> list[nn.Module]:
+def _norm(channels: int, kind: str = "instance") -> nn.Module:
+    return {"instance": nn.InstanceNorm2d, "pixel": lambda _: PixelNorm(), "none": lambda _: nn.Identity()}[kind](
+        channels
+    )
+
+
+def _up(inputs: int, outputs: int, kind: str, padding: str) -> nn.Sequential:
     """Double the sides: the paper's transposed convolution, or nearest neighbour and a convolution."""
     if kind == "transposed":
-        return [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)]
-    return [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)]
+        return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1))
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)
+    )
 
 
 class ResidualBlock(nn.Module):
     """Add what two convolutions make of the input to the input; no activation after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            _norm(channels),
+            _norm(channels, norm),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            _norm(channels),
+            _norm(channels, norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-def _hourglass(inputs: int, filters: int, blocks: int, upsample: str, padding: str, normalise: bool) -> nn.Sequential:
-    """Build 7×7 convolution, four halvings, residual blocks, four doublings (all but the last layer)."""
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, filters, 7)]
-    layers += [_norm(filters, normalise), nn.ReLU(inplace=True)]
-    for i in range(4):
-        wide = filters * 2**i
-        layers += [nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1, padding_mode=padding)]
-        layers += [_norm(2 * wide, normalise), nn.ReLU(inplace=True)]
-    layers += [ResidualBlock(filters * 16) for _ in range(blocks)]
-    for i in reversed(range(4)):
-        wide = filters * 2**i
-        layers += [*_up(2 * wide, wide, upsample, padding), _norm(wide, normalise), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+class _Level(nn.Module):
+    """Take one doubling of the sides: convolution, normalisation, noise of a learned strength, ReLU."""
+
+    def __init__(self, convolution: nn.Module, channels: int, norm: str, noise: bool) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = _norm(channels, norm)
+        self.strength = nn.Parameter(torch.zeros(channels, 1, 1)) if noise else None
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        x = self.norm(self.convolution(x))
+        if self.strength is not None and noise is not None:
+            stride = noise.shape[-1] // x.shape[-1]
+            x = x + self.strength.to(x.dtype) * noise[..., ::stride, ::stride].to(x.dtype)
+        return F.relu(x)
+
+
+class Hourglass(nn.Module):
+    """Chain a 7×7 convolution, halvings, residual blocks and doublings: G and E without their last layer.
+
+    Parameters
+    ----------
+    inputs, filters, blocks : int
+    norm : {"instance", "pixel", "none"}
+    halvings : int
+    upsample, padding : str
+        As in `bloodlib.gan.config.GanConfig`.
+    skips : bool
+        Whether what the halving of the same size made is added to every doubling.
+    noise : bool
+        Whether every doubling adds noise of a learned strength.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        filters: int,
+        blocks: int,
+        *,
+        norm: str = "instance",
+        halvings: int = 4,
+        upsample: str = "transposed",
+        padding: str = "zeros",
+        skips: bool = False,
+        noise: bool = False,
+    ) -> None:
+        super().__init__()
+        self.skips = skips
+        first = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, filters, 7), _norm(filters, norm), nn.ReLU(inplace=True)]
+        self.down = nn.ModuleList([nn.Sequential(*first)])
+        for i in range(halvings):
+            wide = filters * 2**i
+            halving = nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1, padding_mode=padding)
+            self.down.append(nn.Sequential(halving, _norm(2 * wide, norm), nn.ReLU(inplace=True)))
+        self.middle = nn.Sequential(*(ResidualBlock(filters * 2**halvings, norm) for _ in range(blocks)))
+        self.up = nn.ModuleList()
+        for i in reversed(range(halvings)):
+            wide = filters * 2**i
+            self.up.append(_Level(_up(2 * wide, wide, upsample, padding), wide, norm, noise))
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        seen = []
+        for layer in self.down:
+            x = layer(x)
+            seen.append(x)
+        x = self.middle(x)
+        for level, beside in zip(self.up, reversed(seen[:-1]), strict=True):
+            x = level(x, noise)
+            if self.skips:
+                x = x + beside
+        return x
 
 
 class GlobalGenerator(nn.Module):
@@ -129,8 +202,10 @@ class GlobalGenerator(nn.Module):
 
     Parameters
     ----------
-    filters, blocks, feature_channels, upsample, feature_skip, padding
+    filters, blocks, feature_channels, upsample, feature_skip, padding, norm, halvings, skips, noise
         As in `bloodlib.gan.config.GanConfig`.
+    labels : int
+        Semantic classes, background included.
 
     Notes
     -----
@@ -138,7 +213,10 @@ class GlobalGenerator(nn.Module):
     even style plane says. With `feature_skip` the planes also enter the last convolution, which
     no normalisation follows. Zero padding marks the top and left border (a stride of 2 sees it
     there only), and a generator hides a bright blot in that corner to steer the normalisation;
-    reflection gives it no corner to find. Sides must be multiples of 16 (`pad_sides`).
+    reflection gives it no corner to find. ``norm="pixel"`` has no statistics over the image to
+    steer, so no blots anywhere, and paints a crop as it paints the whole. `noise`, float
+    (N, 1, H, W), feeds what no label can say, such as the grain of the background: it enters at
+    every doubling, subsampled. Sides must be multiples of 16 (`pad_sides`).
     """
 
     def __init__(
@@ -149,17 +227,33 @@ class GlobalGenerator(nn.Module):
         upsample: str = "transposed",
         feature_skip: bool = False,
         padding: str = "zeros",
+        *,
+        norm: str = "instance",
+        halvings: int = 4,
+        skips: bool = False,
+        noise: bool = False,
+        labels: int = LABELS,
     ) -> None:
         super().__init__()
-        inputs = LABELS + 1 + feature_channels
-        self.trunk = _hourglass(inputs, filters, blocks, upsample, padding, normalise=True)
-        self.feature_skip = feature_skip
+        inputs = labels + 1 + feature_channels
+        self.labels, self.feature_skip, self.noise = labels, feature_skip, noise
+        self.trunk = Hourglass(
+            inputs,
+            filters,
+            blocks,
+            norm=norm,
+            halvings=halvings,
+            upsample=upsample,
+            padding=padding,
+            skips=skips,
+            noise=noise,
+        )
         self.head = nn.Conv2d(filters + (inputs if feature_skip else 0), 3, 7)
         initialise(self)
 
-    def forward(self, planes: Tensor, features: Tensor) -> Tensor:
-        x = torch.cat([planes, features], dim=1)  # (N, 3 + C, H, W)
-        y = self.trunk(x)
+    def forward(self, planes: Tensor, features: Tensor, noise: Tensor | None = None) -> Tensor:
+        x = torch.cat([planes, features], dim=1)  # (N, labels + 1 + C, H, W)
+        y = self.trunk(x, noise)
         if self.feature_skip:
             y = torch.cat([y, x.to(y.dtype)], dim=1)
         return torch.tanh(self.head(F.pad(y, (3, 3, 3, 3), mode="reflect")))
@@ -183,7 +277,7 @@ class Encoder(nn.Module):
         padding: str = "zeros",
     ) -> None:
         super().__init__()
-        self.trunk = _hourglass(3, filters, 0, upsample, padding, normalise=norm == "instance")
+        self.trunk = Hourglass(3, filters, 0, norm=norm, upsample=upsample, padding=padding)
         self.head = nn.Conv2d(filters, feature_channels, 7)
         initialise(self, scaled=norm == "none")
 
@@ -192,18 +286,29 @@ class Encoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judge 70 px patches; keeps every layer's output for feature matching (five maps)."""
+    """Judge 70 px patches; keeps every layer's output for feature matching (five maps).
 
-    def __init__(self, inputs: int, filters: int) -> None:
+    Parameters
+    ----------
+    inputs, filters : int
+    norm : {"instance", "spectral"}
+        The reference's, or (ours) weights divided by their largest singular value (Miyato et al.
+        2018), which bounds D's slope and leaves it the contrast of the image to judge.
+    """
+
+    def __init__(self, inputs: int, filters: int, norm: str = "instance") -> None:
         super().__init__()
         widths = [inputs, filters, 2 * filters, 4 * filters, 8 * filters, 1]
         self.layers = nn.ModuleList()
         for i in range(5):
             layer = [nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < 3 else 1, padding=2)]
-            layer += [_norm(widths[i + 1])] if 0 < i < 4 else []
+            layer += [_norm(widths[i + 1])] if 0 < i < 4 and norm == "instance" else []
             layer += [nn.LeakyReLU(0.2)] if i < 4 else []
             self.layers.append(nn.Sequential(*layer))
-        initialise(self)
+        initialise(self, scaled=norm == "spectral")
+        if norm == "spectral":
+            for layer in self.layers:
+                nn.utils.parametrizations.spectral_norm(layer[0])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
@@ -216,12 +321,12 @@ class Discriminator(nn.Module):
 class MultiscaleDiscriminator(nn.Module):
     """Judge the image at several scales, each half the one before."""
 
-    def __init__(self, filters: int, scales: int = 2) -> None:
+    def __init__(self, filters: int, scales: int = 2, norm: str = "instance", labels: int = LABELS) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(Discriminator(LABELS + 1 + 3, filters) for _ in range(scales))
+        self.scales = nn.ModuleList(Discriminator(labels + 1 + 3, filters, norm) for _ in range(scales))
 
     def forward(self, planes: Tensor, image: Tensor) -> list[list[Tensor]]:
-        x = torch.cat([planes, image.to(planes.dtype)], dim=1)  # (N, 6, H, W)
+        x = torch.cat([planes, image.to(planes.dtype)], dim=1)  # (N, labels + 4, H, W)
         results = []
         for i, scale in enumerate(self.scales):
             x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if i else x

@@ -9,60 +9,68 @@ import numpy as np
 
 from .config import STYLE_DRAWS
 
+BACKGROUND, CELL = 0, 1  # semantic classes; further ones follow
+
 
 @dataclass(frozen=True, eq=False)
 class Styles:
-    """Hold the encoder's features of every cell and background, grouped into clusters per class.
+    """Hold the encoder's features of every instance, grouped into clusters per semantic class.
 
     Parameters
     ----------
-    cells : float32 (n, C)
-        Features of every red blood cell of all smears.
-    cell_smear : int (n,)
+    features : float32 (n, C)
+        Of every background, cell and object of all smears.
+    kind : int64 (n,)
+        Semantic class of each: 0 background, 1 cell, then what else the painter knows.
+    smear : int64 (n,)
         Which smear each comes from.
-    cell_cluster : int (n,)
-    cell_centres : float32 (K, C)
-        Cluster 0 is the largest.
-    backgrounds : float32 (m, C)
-        One per smear.
-    background_cluster : int (m,)
-    background_centres : float32 (K', C)
-    draw : {"joint", "independent"}
-        How `sample` puts a background to the cells.
+    cluster : int64 (n,)
+        Within its class; cluster 0 is the largest.
+    centres : tuple of float32 (K, C)
+        Cluster centres, one array per class.
+    draw : {"joint", "independent", "per_cell"}
+        How `sample` puts styles together.
 
     Notes
     -----
     K-means per semantic class, 10 clusters (the paper's). Every cell counts; the reference
     implementation keeps only instances larger than 1/64 of the image, of which blood has none.
 
-    ``"independent"`` is the paper's: one cluster drawn for the background, one for the cells, and
-    every pixel of a class gets the cluster's centre. ``"joint"`` is ours: background and cells of
-    one picture come from one smear, and each cell gets the features of some cell of the chosen
-    cluster in that smear, so that stains stay whole and cells differ a little.
-    Book: chapter "Style clusters".
+    ``"independent"`` is the paper's: one cluster drawn per class, and every instance of the class
+    gets the cluster's centre. ``"per_cell"`` draws a cluster for every instance. ``"joint"`` is
+    ours: everything in one picture comes from one smear, each instance with the features of some
+    instance of its class there, so that stains stay whole and cells differ as they do on a slide.
+    Book: chapter 06.
     """
 
-    cells: np.ndarray
-    cell_smear: np.ndarray
-    cell_cluster: np.ndarray
-    cell_centres: np.ndarray
-    backgrounds: np.ndarray
-    background_cluster: np.ndarray
-    background_centres: np.ndarray
+    features: np.ndarray
+    kind: np.ndarray
+    smear: np.ndarray
+    cluster: np.ndarray
+    centres: tuple[np.ndarray, ...]
     draw: str = "joint"
 
     @classmethod
-    def fit(cls, features: Sequence[np.ndarray], clusters: int = 10, draw: str = "joint", seed: int = 0) -> Styles:
+    def fit(
+        cls,
+        features: Sequence[np.ndarray],
+        clusters: int = 10,
+        draw: str = "joint",
+        seed: int = 0,
+        kinds: Sequence[np.ndarray] | None = None,
+    ) -> Styles:
         """Cluster the features of a set of smears.
 
         Parameters
         ----------
         features : sequence of float32 (n_i + 1, C)
-            Per smear; row 0 is the background, then its cells.
+            Per smear; row 0 is the background, then its instances.
         clusters : int
             At most this many per class; fewer if there are fewer different features.
-        draw : {"joint", "independent"}
+        draw : {"joint", "independent", "per_cell"}
         seed : int
+        kinds : sequence of int (n_i + 1,), optional
+            Semantic class of each row; all instances are cells if not given.
 
         Raises
         ------
@@ -71,17 +79,57 @@ class Styles:
         """
         if draw not in STYLE_DRAWS:
             raise ValueError(f"draw is {draw!r}; it can be {', '.join(STYLE_DRAWS)}")
-        cells = np.concatenate([f[1:] for f in features]).astype(np.float32)
-        if not len(cells):
+        if kinds is None:
+            kinds = [np.minimum(np.arange(len(f)), CELL) for f in features]
+        points = np.concatenate(features).astype(np.float32)
+        kind = np.concatenate(kinds).astype(np.int64)
+        if not (kind == CELL).any():
             raise ValueError("the smears have no cells to take styles from; are the masks empty?")
-        owner = np.repeat(np.arange(len(features)), [len(f) - 1 for f in features])
-        backgrounds = np.stack([f[0] for f in features]).astype(np.float32)
-        cell_cluster, cell_centres = _kmeans(cells, clusters, seed)
-        background_cluster, background_centres = _kmeans(backgrounds, clusters, seed)
-        return cls(cells, owner, cell_cluster, cell_centres, backgrounds, background_cluster, background_centres, draw)
+        cluster = np.zeros(len(kind), dtype=np.int64)
+        centres = []
+        for k in range(int(kind.max()) + 1):
+            cluster[kind == k], found = _kmeans(points[kind == k], clusters, seed)
+            centres.append(found)
+        smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
+        return cls(points, kind, smear, cluster, tuple(centres), draw)
 
     def __len__(self) -> int:
         return len(self.cell_centres)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """Features of every cell, float32 (n, C)."""
+        return self.features[self.kind == CELL]
+
+    @property
+    def cell_smear(self) -> np.ndarray:
+        """Which smear each cell comes from, int64 (n,)."""
+        return self.smear[self.kind == CELL]
+
+    @property
+    def cell_cluster(self) -> np.ndarray:
+        """Cluster of each cell, int64 (n,)."""
+        return self.cluster[self.kind == CELL]
+
+    @property
+    def cell_centres(self) -> np.ndarray:
+        """Centres of the cells' clusters, float32 (K, C)."""
+        return self.centres[CELL]
+
+    @property
+    def backgrounds(self) -> np.ndarray:
+        """Features of the backgrounds, one per smear, float32 (m, C)."""
+        return self.features[self.kind == BACKGROUND]
+
+    @property
+    def background_cluster(self) -> np.ndarray:
+        """Cluster of each background, int64 (m,)."""
+        return self.cluster[self.kind == BACKGROUND]
+
+    @property
+    def background_centres(self) -> np.ndarray:
+        """Centres of the backgrounds' clusters, float32 (K, C)."""
+        return self.centres[BACKGROUND]
 
     @property
     def shares(self) -> np.ndarray:
@@ -90,22 +138,25 @@ class Styles:
         np.add.at(table, (self.cell_smear, self.cell_cluster), 1)
         return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
 
-    def sample(self, rng: np.random.Generator, count: int, style: int | None = None) -> tuple[np.ndarray, int]:
-        """Draw features for a background and `count` cells.
+    def sample(
+        self, rng: np.random.Generator, kinds: int | np.ndarray, style: int | None = None
+    ) -> tuple[np.ndarray, int]:
+        """Draw features for a background and its instances.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-        count : int
+        kinds : int or int (count + 1,)
+            Number of cells, or the semantic class of the background and of every instance.
         style : int, optional
-            The cells' cluster; None draws one: each cluster alike where draws are independent, as
-            often as it occurs where they are joint.
+            Cluster that all cells belong to; None draws.
 
         Returns
         -------
         features : float32 (count + 1, C)
             Row 0 is the background.
         style : int
+            The cluster that most of the cells belong to.
 
         Raises
         ------
@@ -114,35 +165,56 @@ class Styles:
         """
         if style is not None and not 0 <= style < len(self):
             raise ValueError(f"style is {style}; this painter has styles 0 to {len(self) - 1}")
-        if self.draw == "independent":
-            style = int(rng.integers(len(self))) if style is None else int(style)
-            background = self.background_centres[rng.integers(len(self.background_centres))]
-            return np.vstack([background[None], np.tile(self.cell_centres[style], (count, 1))]), style
+        if np.ndim(kinds) == 0:
+            kinds = np.minimum(np.arange(int(kinds) + 1), CELL)
+        if self.draw == "joint":
+            return self._from_one_smear(rng, kinds, style)
+        out = np.zeros((len(kinds), self.features.shape[1]), dtype=np.float32)
+        chosen = 0 if style is None else int(style)
+        for k in np.unique(kinds):
+            which = np.flatnonzero(kinds == k)
+            pick = rng.integers(len(self.centres[k]), size=1 if self.draw == "independent" else len(which))
+            if k == CELL:
+                pick = pick if style is None else np.array([style])
+                chosen = int(np.bincount(pick).argmax())
+            out[which] = self.centres[k][np.broadcast_to(pick, which.shape)]
+        return out, chosen
+
+    def _from_one_smear(self, rng: np.random.Generator, kinds: np.ndarray, style: int | None) -> tuple[np.ndarray, int]:
         shares = self.shares
-        if style is None:
-            stained = np.flatnonzero(shares.sum(axis=1))
-            smear = int(rng.choice(stained))
-            style = int(rng.choice(len(self), p=shares[smear]))
-        else:
-            smear = int(rng.choice(len(shares), p=shares[:, style] / shares[:, style].sum()))
-        members = np.flatnonzero((self.cell_smear == smear) & (self.cell_cluster == style))
-        cells = self.cells[rng.choice(members, size=count)]
-        return np.vstack([self.backgrounds[smear][None], cells]), int(style)
+        weight = shares.any(axis=1) if style is None else shares[:, style]
+        smear = int(rng.choice(len(shares), p=weight / weight.sum()))
+        rows = np.zeros(len(kinds), dtype=np.int64)
+        for k in np.unique(kinds):
+            members = (self.kind == k) & (self.smear == smear)
+            if k == CELL and style is not None:
+                members &= self.cluster == style
+            if not members.any():  # this smear has none of the class: any other's will do
+                members = self.kind == k
+            which = np.flatnonzero(kinds == k)
+            rows[which] = rng.choice(np.flatnonzero(members), size=len(which))
+        cells = self.cluster[rows[kinds == CELL]]
+        usual = int(np.bincount(cells).argmax()) if len(cells) else int(shares[smear].argmax())
+        return self.features[rows], usual if style is None else int(style)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give all arrays, to be stored."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "draw"}
+        arrays = {name: getattr(self, name) for name in ("features", "kind", "smear", "cluster")}
+        return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], draw: str) -> Styles:
         """Build the styles again from what `to_arrays` gave."""
-        return cls(**arrays, draw=draw)
+        centres = tuple(arrays[f"centres_{k}"] for k in range(sum(name.startswith("centres_") for name in arrays)))
+        return cls(arrays["features"], arrays["kind"], arrays["smear"], arrays["cluster"], centres, draw)
 
 
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the cluster of each point and the centres, the largest cluster first."""
     from sklearn.cluster import KMeans
 
+    if not len(points):
+        return np.zeros(0, dtype=np.int64), np.zeros((0, points.shape[1]), dtype=np.float32)
     clusters = min(clusters, len(np.unique(points, axis=0)))
     found = KMeans(clusters, n_init=10, random_state=seed).fit(points)
     order = np.argsort(-np.bincount(found.labels_, minlength=clusters), kind="stable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from .._files import replacing
 from ..smears import Smear
 from .config import GanConfig, Stage
-from .data import Batch, Crops, resized, to_image, to_network
+from .data import Batch, Crops, Labelled, label, resized, to_image, to_network, views
 from .losses import adversarial, feature_matching
 from .networks import Encoder, GlobalGenerator, MultiscaleDiscriminator, label_planes, pad_sides, pool_instances
 from .perceptual import PerceptualLoss, load_perceptual
@@ -64,12 +65,14 @@ class Objective(nn.Module):
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.perceptual = perceptual
 
-    def forward(self, image: Tensor, instances: Tensor, features: Tensor | None) -> dict[str, Tensor]:
+    def forward(
+        self, image: Tensor, instances: Tensor, kinds: Tensor, features: Tensor | None, noise: Tensor
+    ) -> dict[str, Tensor]:
         kind = self.config.gan_loss
-        planes = label_planes(instances).contiguous(memory_format=torch.channels_last)
+        planes = label_planes(instances, kinds, self.config.labels).contiguous(memory_format=torch.channels_last)
         if features is None:
             features, _ = pool_instances(self.encoder(image), instances)
-        painted = self.generator(planes, features).float()
+        painted = self.generator(planes, features, noise).float()
         real_maps = self.discriminator(planes, image)
         frozen = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
         fake_maps = functional_call(self.discriminator, frozen, (planes, painted))
@@ -86,23 +89,51 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def encode_smear(encoder: Encoder, image: np.ndarray, instances: np.ndarray) -> Tensor:
+def encode_smear(encoder: Encoder, smear: Labelled) -> Tensor:
     """Give the style features of every instance, float32 (M + 1, C); row 0 is the background."""
     device = next(encoder.parameters()).device
-    x = pad_sides(to_network(image))[None].to(device, memory_format=torch.channels_last)
-    features = encoder(x)[:, :, : instances.shape[0], : instances.shape[1]]
-    ids = torch.from_numpy(instances.astype(np.int64))[None].to(device)
+    x = pad_sides(to_network(smear.image))[None].to(device, memory_format=torch.channels_last)
+    height, width = smear.instances.shape
+    features = encoder(x)[:, :, :height, :width]
+    ids = torch.from_numpy(smear.instances.astype(np.int64))[None].to(device)
     return pool_instances(features, ids)[1][0].cpu()
 
 
 @torch.no_grad()
-def paint_instances(generator: GlobalGenerator, instances: np.ndarray, means: Tensor) -> np.ndarray:
-    """Paint an instance mask (H, W), any size, with one style per instance; uint8 (H, W, 3)."""
+def paint_instances(
+    generator: GlobalGenerator,
+    instances: np.ndarray,
+    means: Tensor,
+    kinds: np.ndarray | None = None,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Paint an instance mask with one style per instance.
+
+    Parameters
+    ----------
+    generator : GlobalGenerator
+    instances : int (H, W)
+        Any size.
+    means : float (M + 1, C)
+        Style features, row 0 for the background.
+    kinds : int (M + 1,), optional
+        Semantic class of each id; every instance is a cell if not given.
+    rng : numpy.random.Generator, optional
+        Draws the noise of a generator that has noise; it is left out if not given.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
     device = next(generator.parameters()).device
     ids = pad_sides(torch.from_numpy(instances.astype(np.int64)))[None].to(device)
     features = means.to(device)[ids].permute(0, 3, 1, 2)  # (1, C, H, W)
-    planes = label_planes(ids).contiguous(memory_format=torch.channels_last)
-    return to_image(generator(planes, features)[0])[: instances.shape[0], : instances.shape[1]]
+    kind_map = None if kinds is None else torch.from_numpy(np.asarray(kinds, dtype=np.int64)).to(device)[ids]
+    planes = label_planes(ids, kind_map, generator.labels).contiguous(memory_format=torch.channels_last)
+    noise = None
+    if generator.noise and rng is not None:
+        noise = torch.from_numpy(rng.standard_normal((1, 1, *ids.shape[1:]), dtype=np.float32)).to(device)
+    return to_image(generator(planes, features, noise)[0])[: instances.shape[0], : instances.shape[1]]
 
 
 def learning_rate_factor(step: int, steps: int, constant: float) -> float:
@@ -150,21 +181,32 @@ class Trainer:
         progress: bool = False,
         identity: str = "",
     ) -> None:
-        self.config, self.smears, self.folder, self.seed, self.progress = config, list(smears), folder, seed, progress
+        self.config, self.folder, self.seed, self.progress = config, folder, seed, progress
+        self.smears = [label(smear, config) for smear in smears]
         self.identity = identity
         self.fabric = make_fabric(config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator, self.encoder = make_painter(config)
-            self.discriminator = MultiscaleDiscriminator(config.filters, config.discriminators)
+            self.discriminator = make_discriminator(config)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.average else None
         self.perceptual, self.perceptual_used = load_perceptual(config.perceptual)
-        for network in (self.generator, self.encoder, self.discriminator, self.perceptual):
+        for network in (*self._networks().values(), self.perceptual):
             if network is not None:
                 network.to(self.fabric.device, memory_format=torch.channels_last)
         self.stage, self.step = 0, 0
         self.history: dict[str, list[float]] = {name: [] for name in ("stage", "step", *LOSSES, "seconds")}
         self._pending: dict[str, Tensor] = {}
         self._resume()
+
+    @property
+    def painter(self) -> GlobalGenerator:
+        """The generator to paint with: the running mean of G's weights where there is one."""
+        return self.generator if self.average is None else self.average
+
+    def _networks(self) -> dict[str, nn.Module]:
+        networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
+        return networks if self.average is None else {**networks, "average": self.average}
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
@@ -183,9 +225,7 @@ class Trainer:
     def _run_stage(self, stage: Stage, total: int, budget: float, bar: tqdm) -> int:
         """Train up to `budget` steps of one stage; returns how many were done."""
         second = self.stage == 1
-        styles = None
-        if second:
-            styles = [encode_smear(self.encoder, *resized(smear, stage.shape)) for smear in self.smears]
+        styles = self._styles(stage) if second else None
         crops = Crops(self.smears, stage, flips=self.config.flips, rotations=self.config.rotations, styles=styles)
         objective = Objective(
             self.config, self.generator, self.discriminator, None if second else self.encoder, self.perceptual
@@ -216,6 +256,12 @@ class Trainer:
             self._save(optimisers)
         return done
 
+    def _styles(self, stage: Stage) -> list[dict[int, Tensor]]:
+        """Precompute the features of every view: what E says of a cell may depend on how it is turned."""
+        drawn = views(stage, self.config.flips, self.config.rotations)
+        smears = (resized(smear, stage.shape) for smear in self.smears)
+        return [{view: encode_smear(self.encoder, smear.view(view)) for view in drawn} for smear in smears]
+
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=self.config.betas, fused=True)
 
@@ -224,7 +270,8 @@ class Trainer:
         device = self.fabric.device
         image = batch.image.to(device, memory_format=torch.channels_last)
         features = batch.features if batch.features is None else batch.features.to(device)
-        losses = model(image, batch.instances.to(device), features)
+        labels = (x.to(device) for x in (batch.instances, batch.kinds))
+        losses = model(image, *labels, features, batch.noise.to(device))
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
@@ -237,6 +284,10 @@ class Trainer:
         self.fabric.backward(sum(losses.values()))
         for optimiser in optimisers:
             optimiser.step()
+        if self.average is not None:
+            torch._foreach_lerp_(
+                list(self.average.parameters()), list(self.generator.parameters()), 1 - self.config.average
+            )
         return values
 
     def _record(self, losses: dict[str, float], seconds: float) -> None:
@@ -249,11 +300,15 @@ class Trainer:
             return
         tiles, real = [], []
         for i in np.linspace(0, len(self.smears) - 1, _PREVIEW_COUNT).astype(int):
-            image, instances = resized(self.smears[i], self.config.stages[self.stage].shape)
-            image, instances = image[:_PREVIEW_SIDE, :_PREVIEW_SIDE], instances[:_PREVIEW_SIDE, :_PREVIEW_SIDE]
-            means = encode_smear(self.encoder, image, instances)
-            tiles.append(paint_instances(self.generator, instances, means))
-            real.append(image)
+            whole = resized(self.smears[i], self.config.stages[self.stage].shape)
+            corner = slice(_PREVIEW_SIDE), slice(_PREVIEW_SIDE)
+            part = Labelled(whole.name, whole.image[corner], whole.instances[corner], whole.kinds)
+            means = torch.zeros(len(whole.kinds), self.config.feature_channels)
+            seen = encode_smear(self.encoder, part)
+            means[: len(seen)] = seen
+            rng = np.random.default_rng(self.seed)
+            tiles.append(paint_instances(self.painter, part.instances, means, part.kinds, rng))
+            real.append(part.image)
         write_png(self.folder / PREVIEWS / f"step-{overall:06d}.png", np.hstack(tiles))
         if overall == 1:
             write_png(self.folder / PREVIEWS / "real.png", np.hstack(real))
@@ -261,8 +316,7 @@ class Trainer:
     def _save(self, optimisers: Sequence[torch.optim.Adam] = ()) -> None:
         if self.folder is None or not self.fabric.is_global_zero:
             return
-        networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
-        tensors = {f"{name}.{key}": x for name, net in networks.items() for key, x in net.state_dict().items()}
+        tensors = {f"{name}.{key}": x for name, net in self._networks().items() for key, x in net.state_dict().items()}
         for i, optimiser in enumerate(optimisers):
             for j, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{i}.{j}.{key}": x for key, x in moments.items()}
@@ -289,9 +343,9 @@ class Trainer:
                 f"{path}: was begun with other smears, settings, seed or perceptual network "
                 f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
             )
-        for name in ("generator", "encoder", "discriminator"):
+        for name, network in self._networks().items():
             part = {k.removeprefix(f"{name}."): x for k, x in tensors.items() if k.startswith(f"{name}.")}
-            getattr(self, name).load_state_dict(part)
+            network.load_state_dict(part)
         self._pending = {k: x for k, x in tensors.items() if k.startswith("optimiser.")}
         self.stage, self.step, self.history = state["stage"], state["step"], state["history"]
 
@@ -317,10 +371,26 @@ class Trainer:
 def make_painter(config: GanConfig) -> tuple[GlobalGenerator, Encoder]:
     """Build G and E as configured, weights drawn from torch's current random state."""
     generator = GlobalGenerator(
-        config.filters, config.blocks, config.feature_channels, config.upsample, config.feature_skip, config.padding
+        config.filters,
+        config.blocks,
+        config.feature_channels,
+        config.upsample,
+        config.feature_skip,
+        config.padding,
+        norm=config.norm,
+        halvings=config.halvings,
+        skips=config.skips,
+        noise=config.noise,
+        labels=config.labels,
     )
     encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm, config.padding)
     return generator, encoder
+
+
+def make_discriminator(config: GanConfig) -> MultiscaleDiscriminator:
+    """Build D as configured, weights drawn from torch's current random state."""
+    filters = config.discriminator_filters or config.filters
+    return MultiscaleDiscriminator(filters, config.discriminators, config.discriminator_norm, config.labels)
 
 
 def make_fabric(config: GanConfig):

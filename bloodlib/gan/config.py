@@ -149,7 +149,7 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in one to two hours. Ours where the paper's recipe left traces (chapter 05).
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=2000, constant=1.0), Stage(crop=256, batch=2, steps=2600)),
+        stages=(Stage(crop=256, batch=2, steps=1500, constant=1.0), Stage(crop=256, batch=2, steps=2300)),
         feature_channels=8,
         upsample="resize",
         halvings=3,
@@ -159,6 +159,8 @@ PRESETS: dict[str, GanConfig] = {
         objects=True,
         encoder_norm="none",
         discriminator_filters=32,
+        discriminator_norm="spectral",
+        lambda_perceptual=4.0,
         perceptual="auto",
         average=0.998,
         rotations=True,

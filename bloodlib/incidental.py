@@ -10,12 +10,12 @@ import numpy as np
 from scipy.ndimage import find_objects as find_boxes
 from scipy.ndimage import value_indices
 
-from .derive import INK_EXCESS, DeriveConfig, channel_absorbance
-from .sampler.shapes import fill_and_solidity, largest_piece, warp
+from ._background import disc, evened, holes_filled, lettering, pruned, signal_and_share
+from .derive import DeriveConfig, channel_absorbance
+from .sampler.shapes import aspect_ratio, fill_and_solidity, largest_piece, warp
 from .smears import Smear
 
-LEAST_NOISE = 0.004  # absorbance; a rendered image may have none
-NO_CELL_RADIUS_PX, PALEST_CELL = 20.0, 0.14  # where no cell is there to measure; Chula's palest stain
+NO_CELL_RADIUS_PX = 20.0  # where no cell is there to measure
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,17 @@ class IncidentalConfig:
     hole: float = 0.25  # holes up to this share of the median cell's area belong to the object around them
     smallest_px: int = 6  # what has fewer pixels is noise
     thin: float = 0.1  # what is nowhere thicker than twice this and clings to a cell is its rim
+    haze_area: float = 1.2  # what is larger than this share of the median cell's area
+    haze_share: float = 0.4  # and nowhere above this share of the typical absorption is uneven background
     likeness: float = 0.98  # cosine to the typical cell's absorbance above which a blob is coloured like a red cell
     cell_amount: float = 0.45  # a blob of that colour above this share of the typical absorption is one
     most_amount: float = 1.8  # but not above this share: that is a white cell
     red_excess: float = 0.15  # nor with this share of red absorption beyond a red cell's
+    chord: float = 1.0  # a red sliver lies along the border for more than this share of its area's square root
     frame_px: int = 6  # what reaches no farther in from the border is the edge of a cell or of the picture
     cell_area: float = 0.3  # and so is one inside the image above this share of the median cell's area
     largest: float = 2.5  # longest side of a shape that is kept for drawing, in median cell diameters
+    elongation: float = 3.0  # nor is what is longer than this many times its width: numbers, scale bars
     solidity: float = 0.5  # what fills less of its convex hull is lettering: found, but not kept for drawing
 
 
@@ -91,87 +95,31 @@ def find_objects(image: np.ndarray, instances: np.ndarray, config: IncidentalCon
         open_ground[:] = True
     if open_ground.sum() < 100:
         return np.zeros(instances.shape, np.int32)
-    amounts, noise = _evened(amounts, open_ground, config.local * radius_px)
+    amounts, noise = evened(amounts, open_ground, config.local * radius_px)
     typical = np.median(amounts[covered], axis=0) if covered.any() else np.zeros(3, np.float32)
-    signal, share = _signal(amounts, noise, typical, open_ground)
-    open_ground &= ~_ink(image, open_ground, config.lettering * radius_px)
+    signal, share = signal_and_share(amounts, noise, typical, open_ground)
+    open_ground &= ~lettering(image, open_ground, config.lettering * radius_px)
     strong = share > config.dark_share
     halo = covered.any() & (distance <= max(3.0, config.halo * radius_px))
     seeds = open_ground & (signal > config.seed_noise) & (share > config.seed_share) & (strong | ~halo)
     grown = open_ground & (signal > config.grow_noise) & (share > config.grow_share)
     grown &= ~halo | (share > config.halo_share)
-    grown = _pruned(grown, share, config)
-    grown = cv2.morphologyEx(grown.astype(np.uint8), cv2.MORPH_CLOSE, _disc(config.join * radius_px)) > 0
-    grown = _filled(grown, open_ground, config.hole * np.pi * radius_px**2)
+    grown = pruned(grown, share, config.prune, config.prune_most)
+    grown = cv2.morphologyEx(grown.astype(np.uint8), cv2.MORPH_CLOSE, disc(config.join * radius_px)) > 0
+    grown = holes_filled(grown, open_ground, config.hole * np.pi * radius_px**2)
     count, labels = cv2.connectedComponents(grown.astype(np.uint8), connectivity=8)
     keep = _begun(labels, count, seeds, config)
     if covered.any():
         keep &= ~_rims(labels, count, distance, radius_px, config)
+        keep &= ~_haze(labels, count, share, radius_px, config)
         keep &= ~_red(labels, count, amounts, typical, radius_px, config)
     return (np.cumsum(keep) * keep).astype(np.int32)[labels]
-
-
-def _disc(radius_px: float) -> np.ndarray:
-    size = 2 * max(1, round(radius_px)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
 def _median_radius(instances: np.ndarray) -> float:
     """Radius of the disc as large as the median cell; 20 px where there is none."""
     area = np.bincount(instances.ravel())[1:]
     return float(np.sqrt(np.median(area) / np.pi)) if len(area) else NO_CELL_RADIUS_PX
-
-
-def _evened(amounts: np.ndarray, ground: np.ndarray, sigma_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the blurred background; give the rest and its robust standard deviation per channel."""
-    plain = ground.copy()
-    for _ in range(2):
-        centre = np.median(amounts[plain], axis=0)
-        noise = 1.48 * np.median(np.abs(amounts[plain] - centre), axis=0)
-        plain = ground & (np.abs(amounts - centre) <= 3 * noise + 1e-6).all(axis=-1)
-    reach = (0, 0), sigma_px / 4  # on every fourth pixel: what is wanted is smooth
-    weight = cv2.GaussianBlur(plain[::4, ::4].astype(np.float32), *reach)[..., None] + 1e-3
-    known = np.where(plain[..., None], amounts - centre, 0).astype(np.float32)[::4, ::4]
-    smooth = cv2.GaussianBlur(known, *reach) / weight
-    height, width = ground.shape
-    amounts = amounts - centre - cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
-    rest = np.abs(amounts[ground])
-    return amounts.astype(np.float32), np.maximum(1.48 * np.median(rest, axis=0), LEAST_NOISE)
-
-
-def _signal(
-    amounts: np.ndarray, noise: np.ndarray, typical: np.ndarray, ground: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the absorbance over all channels in units of the background's noise, and as a share of a cell's."""
-    whitened = (amounts / noise).sum(axis=-1)
-    signal = whitened / max(1.48 * float(np.median(np.abs(whitened[ground]))), 1e-6)
-    strength = np.linalg.norm(typical) or PALEST_CELL
-    return signal, np.linalg.norm(np.maximum(amounts, 0), axis=-1) / strength
-
-
-def _ink(image: np.ndarray, ground: np.ndarray, reach_px: float) -> np.ndarray:
-    """Say where green lettering is, which `channel_absorbance` has painted over, and its surroundings."""
-    red, green = np.log(np.maximum(image[..., :2], 1).astype(np.float32)).transpose(2, 0, 1)
-    excess = green - red
-    ink = excess - np.median(excess[ground]) > INK_EXCESS
-    return cv2.dilate(ink.astype(np.uint8), _disc(reach_px)) > 0
-
-
-def _pruned(grown: np.ndarray, share: np.ndarray, config: IncidentalConfig) -> np.ndarray:
-    """Cut the faint surroundings of dark objects: blur, and haze that joins them to others."""
-    count, labels = cv2.connectedComponents(grown.astype(np.uint8), connectivity=8)
-    peak = np.zeros(count, np.float32)
-    inside = labels > 0
-    np.maximum.at(peak, labels[inside], share[inside])
-    return inside & (share > np.minimum(config.prune * peak, config.prune_most)[labels])
-
-
-def _filled(grown: np.ndarray, ground: np.ndarray, largest_px: float) -> np.ndarray:
-    """Close the holes of objects, which are rings where they are out of focus."""
-    _, holes, stats, _ = cv2.connectedComponentsWithStats((~grown).astype(np.uint8), connectivity=4)
-    small = stats[:, cv2.CC_STAT_AREA] <= largest_px
-    small[0] = False
-    return (grown | small[holes]) & ground
 
 
 def _begun(labels: np.ndarray, count: int, seeds: np.ndarray, config: IncidentalConfig) -> np.ndarray:
@@ -193,6 +141,15 @@ def _rims(
     return (thickness <= max(1.5, config.thin * radius_px)) & (away <= max(4.0, 1.2 * config.halo * radius_px))
 
 
+def _haze(labels: np.ndarray, count: int, share: np.ndarray, radius_px: float, config: IncidentalConfig) -> np.ndarray:
+    """Say which labels are larger than a cell and faint all over, bool (count,)."""
+    peak = np.zeros(count, np.float32)
+    inside = labels > 0
+    np.maximum.at(peak, labels[inside], share[inside])
+    large = np.bincount(labels.ravel(), minlength=count) > config.haze_area * np.pi * radius_px**2
+    return large & (peak < config.haze_share)
+
+
 def _red(
     labels: np.ndarray,
     count: int,
@@ -203,11 +160,12 @@ def _red(
 ) -> np.ndarray:
     """Say which labels are red cells that the mask leaves out, by colour, strength and place, bool (count,)."""
     red = np.zeros(count, bool)
+    whole = config.cell_area * np.pi * radius_px**2
     strength = np.linalg.norm(typical)
     height, width = labels.shape
     for label, (rows, columns) in value_indices(labels, ignore_value=0).items():
         cut = rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1
-        if not cut and len(rows) < config.cell_area * np.pi * radius_px**2:
+        if not cut and len(rows) < whole:
             continue
         pixels = amounts[rows, columns]
         along = pixels @ typical
@@ -217,9 +175,15 @@ def _red(
         excess = (median[0] - amount * typical[0]) / strength
         coloured = likeness > config.likeness and amount < config.most_amount and excess < config.red_excess
         inwards = min(rows.max() + 1, columns.max() + 1, height - rows.min(), width - columns.min())
-        red[label] = coloured and (cut or amount > config.cell_amount)
+        sliver = cut and _chord(labels, label) > config.chord * np.sqrt(len(rows))
+        red[label] = coloured and (sliver or (amount > config.cell_amount and len(rows) >= whole))
         red[label] |= cut and (inwards <= config.frame_px or amount < config.halo_share)
     return red
+
+
+def _chord(labels: np.ndarray, label: int) -> int:
+    """Pixels of a label along the border of the image."""
+    return sum(np.count_nonzero(edge == label) for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
 
 
 class ObjectDatabase:
@@ -296,7 +260,7 @@ class ObjectDatabase:
         count = int(rng.poisson(self.densities[smear] * np.count_nonzero(instances == 0) / 1e6))
         own = np.flatnonzero(self.owners == smear)
         pool = own if len(own) else np.arange(len(self.shapes))
-        taken = cv2.dilate((instances > 0).astype(np.uint8), _disc(config.gap_px)) > 0
+        taken = cv2.dilate((instances > 0).astype(np.uint8), disc(config.gap_px)) > 0
         placed = 0
         for _ in range(count):
             turn, up, across = rng.random(3)
@@ -336,7 +300,9 @@ def _cut_out(objects: np.ndarray) -> list[np.ndarray]:
 
 
 def _drawable(shape: np.ndarray, longest_px: float, config: IncidentalConfig) -> bool:
-    return max(shape.shape) <= longest_px and fill_and_solidity(shape)[1] >= config.solidity
+    if min(shape.shape) < 2 or max(shape.shape) > longest_px:
+        return False
+    return fill_and_solidity(shape)[1] >= config.solidity and aspect_ratio(shape) <= config.elongation
 
 
 def _laid(objects: np.ndarray, taken: np.ndarray, shape: np.ndarray, row: int, column: int, label: int, gap_px: int):
@@ -354,5 +320,5 @@ def _laid(objects: np.ndarray, taken: np.ndarray, shape: np.ndarray, row: int, c
         slice(max(rows.start - reach, 0), rows.stop + reach),
         slice(max(columns.start - reach, 0), columns.stop + reach),
     )
-    taken[around] |= cv2.dilate((objects[around] == label).astype(np.uint8), _disc(gap_px)) > 0
+    taken[around] |= cv2.dilate((objects[around] == label).astype(np.uint8), disc(gap_px)) > 0
     return True

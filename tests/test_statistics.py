@@ -11,6 +11,7 @@ from bloodlib.statistics import (
     measure_cells,
     nearest_neighbour_distances,
     pair_correlation,
+    ripley_k,
     touching_pairs,
     touching_share,
 )
@@ -111,6 +112,51 @@ def test_g_of_complete_randomness_is_1_up_to_the_border():
     g = np.mean([pair_correlation(rng.random((400, 2)) * shape, shape, edges) for _ in range(200)], axis=0)
     error = 1 / np.sqrt(200 * 400**2 / 2 * np.pi * np.diff(edges**2) / (300 * 400))
     assert (np.abs(g - 1) < 5 * error + 1e-3).all()
+
+
+def patterns(shape):
+    """Point patterns of several kinds in a window: random, lattice, clustered, hard core, one lopsided."""
+    rng = np.random.default_rng(3)
+    lattice = np.stack(np.mgrid[:11, :15], axis=-1).reshape(-1, 2) * 8.0 + 3.3
+    parents = rng.random((12, 2)) * shape
+    clustered = (parents[:, None] + rng.normal(0, 4, (12, 9, 2))).reshape(-1, 2)
+    kept = [rng.random(2) * shape]
+    for point in rng.random((3000, 2)) * shape:
+        if np.hypot(*(np.array(kept) - point).T).min() > 6:
+            kept.append(point)
+    return {
+        "random": rng.random((150, 2)) * shape,
+        "lattice": lattice,
+        "clustered": clustered[((clustered >= 0) & (clustered < shape)).all(axis=1)],
+        "hard core": np.array(kept),
+        "lopsided": rng.random((80, 2)) ** 3 * shape,
+        "pair": np.array([[1.0, 2.0], [4.0, 6.0]]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["random", "lattice", "clustered", "hard core", "lopsided", "pair"])
+def test_k_is_astropy_s(kind):
+    RipleysKEstimator = pytest.importorskip("astropy.stats").RipleysKEstimator
+    shape = (90, 123)
+    points, radii = patterns(shape)[kind], np.linspace(0.5, 60, 40)
+    height, width = shape
+    astropy = RipleysKEstimator(area=height * width, x_min=0, x_max=width, y_min=0, y_max=height)
+    wanted = astropy(points[:, ::-1], radii, mode="translation")
+    np.testing.assert_allclose(ripley_k(points, shape, radii), wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["random", "clustered", "hard core"])
+def test_g_is_the_slope_of_k(kind):
+    shape, edges = (90, 123), np.array([0.0, 1.0, 2.5, 4.0, 8.0, 13.0, 40.0])
+    points = patterns(shape)[kind]
+    rings = pair_correlation(points, shape, edges) * np.pi * np.diff(edges**2)
+    np.testing.assert_allclose(rings, np.diff(ripley_k(points, shape, edges)), rtol=1e-9, atol=1e-9)
+
+
+def test_k_needs_two_points_and_distances_inside_the_window():
+    assert np.isnan(ripley_k(np.zeros((1, 2)), (10, 10), np.array([1.0, 5.0]))).all()
+    with pytest.raises(ValueError, match="radii: largest distance is 10 px, allowed is below the shorter side 10"):
+        ripley_k(np.zeros((3, 2)), (10, 20), np.array([10.0, 1.0]))
 
 
 def test_g_needs_two_points_and_a_distance_inside_the_window():

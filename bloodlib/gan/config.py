@@ -65,6 +65,7 @@ class GanConfig:
     gan_loss: str = "lsgan"  # the reference's; "log" is what the paper writes
     lambda_feature_matching: float = 10.0  # the reference's
     lambda_perceptual: float = 10.0  # the reference's
+    lambda_colour: float = 0.0  # ours: weight of bloodlib.gan.losses.colour_difference
     perceptual: str = "vgg19"  # the paper's; see bloodlib.gan.perceptual for "auto"
     average: float = 0.0  # ours: decay of the running mean of G's weights that paints in the end; 0 takes the last
     learning_rate: float = 2e-4  # the reference's
@@ -149,7 +150,7 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in one to two hours. Ours where the paper's recipe left traces (chapter 05).
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=1500, constant=1.0), Stage(crop=256, batch=2, steps=2300)),
+        stages=(Stage(crop=256, batch=2, steps=1200, constant=1.0), Stage(crop=256, batch=2, steps=1800)),
         feature_channels=8,
         upsample="resize",
         halvings=3,
@@ -160,9 +161,10 @@ PRESETS: dict[str, GanConfig] = {
         encoder_norm="none",
         discriminator_filters=32,
         discriminator_norm="spectral",
-        lambda_perceptual=4.0,
+        lambda_colour=10.0,
         perceptual="auto",
         average=0.998,
+        learning_rate=4e-4,
         rotations=True,
         preview_every=100,
     ),

@@ -26,14 +26,14 @@ from .._files import replacing
 from ..smears import Smear
 from .config import GanConfig, Stage
 from .data import Batch, Crops, Labelled, label, resized, to_image, to_network, views
-from .losses import adversarial, feature_matching
+from .losses import adversarial, colour_difference, feature_matching
 from .networks import Encoder, GlobalGenerator, MultiscaleDiscriminator, label_planes, pad_sides, pool_instances
 from .perceptual import PerceptualLoss, load_perceptual
 from .precision import autocast_dtype
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIEWS = "previews"
-LOSSES = ("gan", "feature_matching", "perceptual", "d_real", "d_fake")
+LOSSES = ("gan", "feature_matching", "perceptual", "colour", "d_real", "d_fake")
 _PREVIEW_SIDE = 240
 _PREVIEW_COUNT = 3
 
@@ -80,11 +80,14 @@ class Objective(nn.Module):
             "gan": adversarial(fake_maps, True, kind),
             "feature_matching": self.config.lambda_feature_matching * feature_matching(fake_maps, real_maps),
             "perceptual": torch.zeros((), device=image.device),
+            "colour": torch.zeros((), device=image.device),
             "d_real": 0.5 * adversarial(real_maps, True, kind),
             "d_fake": 0.5 * adversarial(self.discriminator(planes, painted.detach()), False, kind),
         }
         if self.perceptual is not None:
             losses["perceptual"] = self.config.lambda_perceptual * self.perceptual(painted, image)
+        if self.config.lambda_colour:
+            losses["colour"] = self.config.lambda_colour * colour_difference(painted, image)
         return losses
 
 

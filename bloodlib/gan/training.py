@@ -35,6 +35,7 @@ CHECKPOINT = "checkpoint.safetensors"
 PREVIEWS = "previews"
 LOSSES = ("gan", "feature_matching", "perceptual", "colour", "d_real", "d_fake")
 _PREVIEW_SIDE = 240
+_FORGOTTEN = 0.05  # share of the first weights in their running mean below which it is worth painting with
 _PREVIEW_COUNT = 3
 
 
@@ -204,8 +205,9 @@ class Trainer:
 
     @property
     def painter(self) -> GlobalGenerator:
-        """The generator to paint with: the running mean of G's weights where there is one."""
-        return self.generator if self.average is None else self.average
+        """The generator to paint with: the running mean of G's weights once it has forgotten how G began."""
+        remembered = self.config.average ** len(self.history["step"])
+        return self.generator if self.average is None or remembered > _FORGOTTEN else self.average
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}

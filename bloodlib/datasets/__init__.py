@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..smears import SmearFolder
+from .pbc_subset import CellImages
 from .registry import SETS
 
 SPLITS = ("train", "fit", "validation", "test", "all")
@@ -72,9 +73,39 @@ def load(name_or_folder: str | os.PathLike[str], split: str = "all", **options: 
         raise ValueError(
             f"{entry.name} holds {entry.holds} but no instance mask of each cell, which load() needs; "
             f"loadable are {', '.join(names())}, or a folder of your own "
-            f"(`bloodlib data fetch {entry.name}` still downloads it)"
+            f"(`bloodlib data fetch {entry.name}` still downloads it"
+            + (
+                f", load_cells({entry.name!r}) of bloodlib.datasets gives its pictures and types)"
+                if entry.cells
+                else ")"
+            )
         )
     return import_module(f".{entry.module}", __name__).load(split, **options)
+
+
+def load_cells(name: str, split: str = "all") -> CellImages:
+    """Open a set of pictures of single cells, which have a type but no mask.
+
+    Parameters
+    ----------
+    name : {"pbc_subset"}
+    split : {"fit", "test", "all"}
+
+    Returns
+    -------
+    CellImages
+        Lazy: a picture is read when it is asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such set or split.
+    """
+    entry = SETS.get(name)
+    if entry is None or not entry.cells:
+        legal = ", ".join(key for key, value in SETS.items() if value.cells)
+        raise ValueError(f"{name!r} is no set of single-cell pictures; there is {legal}")
+    return import_module(f".{entry.cells}", __name__).load(split)
 
 
 def _load_folder(folder: str | os.PathLike[str], split: str, options: dict[str, Any]) -> SmearFolder:

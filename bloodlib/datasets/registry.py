@@ -31,6 +31,7 @@ class DataSet:
     licence: str  # of the images
     megabytes: float  # size of the download; 0 where nothing is downloaded
     module: str = ""  # the file of this package that loads it; empty where it has no instance masks
+    cells: str = ""  # the file that gives its pictures of single cells, for `load_cells`
 
 
 SETS = {
@@ -72,6 +73,7 @@ SETS = {
             holds="650 single-cell images in 13 classes",
             licence="unverified (original: Acevedo et al. 2020, believed CC BY 4.0)",
             megabytes=11.0,
+            cells="pbc_subset",
         ),
     )
 }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from .stamp import Stamp
 
 # Distinct on screen and in print, none black (the background); the fixed list of the paper is not given: ours.
 COLOURS = np.array(
@@ -21,33 +25,7 @@ COLOURS = np.array(
     ],
     dtype=np.uint8,
 )
-_PROBES = 24
-_STALE = 16  # cells laid until the room is measured again: it only shrinks, so an old answer lists too much at most
-
-
-class Stamp:
-    """Hold a shape made ready to be tried at many places.
-
-    ``anchor`` is the centroid, rounded; ``probes`` int (k, 2) are pixels of the shape, as offsets
-    from the anchor, spread over its outline and its middle: where one of them is occupied the
-    shape cannot lie, which settles most places without looking at all of its pixels.
-    """
-
-    def __init__(self, shape: np.ndarray) -> None:
-        self.shape = shape
-        rows, cols = np.nonzero(shape)
-        self.anchor = np.array([round(rows.mean()), round(cols.mean())])
-        angle = np.arctan2(rows - self.anchor[0], cols - self.anchor[1])
-        radius = np.hypot(rows - self.anchor[0], cols - self.anchor[1])
-        sector = np.floor((angle + np.pi) / (2 * np.pi) * (_PROBES - 1)).astype(int)
-        order = np.lexsort((radius, sector))
-        farthest = order[np.append(np.flatnonzero(np.diff(sector[order])), len(order) - 1)]
-        nearest = int(np.argmin(radius))
-        spread = np.argsort(np.arange(len(farthest)) * 7 % 23)  # the first few probes lie on different sides
-        chosen = np.append(nearest, farthest[spread])
-        self.probes = np.stack([rows[chosen], cols[chosen]], axis=1) - self.anchor
-        framed = np.pad(shape, 1).astype(np.uint8)
-        self.around = cv2.dilate(framed, np.ones((3, 3), np.uint8)).astype(bool)  # with its 8-neighbours
+_LAID = 1 << 15  # bit of a pixel that a cell covers; the bits below: colours of the cells within 1 px of it
 
 
 class Canvas:
@@ -60,110 +38,101 @@ class Canvas:
     margin_px : int
         How far any shape can extend from its centre.
     colours : int
-        Length of the list of colours; at most 255.
+        Length of the list of colours; at most 15.
+
+    Attributes
+    ----------
+    instances : int32 (height, width)
+        0 is background, 1.. the cells in the order in which they were laid.
+    colours : list of int
+        Of each cell: 1.. for the entries of the list.
     """
 
     def __init__(self, shape: tuple[int, int], margin_px: int, colours: int) -> None:
         self.shape = shape
-        self.margin = margin_px + 1
-        padded = (shape[0] + 2 * self.margin, shape[1] + 2 * self.margin)
-        self._instances = np.zeros(padded, dtype=np.int32)
-        self._colour = np.zeros(padded, dtype=np.uint8)  # 1..colours, 0 where free
-        self._colours = colours
+        self.margin = margin_px + 2
         self.count = 0
-        self._open = np.zeros((0, 2), dtype=int)  # free places, and the distance of each to the next cell
-        self._room = np.zeros(0)
-        self._measured = -_STALE  # number of cells when the room was last measured
+        self.instances = np.zeros(shape, dtype=np.int32)
+        self.colours: list[int] = []
+        self._state = np.zeros((shape[0] + 2 * self.margin, shape[1] + 2 * self.margin), dtype=np.uint16)
+        self._flat = self._state.ravel()
+        self._palette = (1 << colours) - 1
 
-    @property
-    def instances(self) -> np.ndarray:
-        """Instance mask of the image, int32 (height, width)."""
-        return self._instances[self._inside()].copy()
+    def covered(self) -> np.ndarray:
+        """Say which pixels cells cover, those beyond the border included, bool (height + 2 margin, …)."""
+        return self._state >= _LAID
 
-    @property
-    def colour_index(self) -> np.ndarray:
-        """Colour of each pixel: 1.. for the entries of the list, 0 for background, uint8 (height, width)."""
-        return self._colour[self._inside()].copy()
+    def screen(self, stamps: Sequence[Stamp], points: np.ndarray) -> np.ndarray:
+        """Rule out places where a shape certainly meets a cell, many at once.
 
-    def _inside(self) -> tuple[slice, slice]:
-        return tuple(slice(self.margin, self.margin + side) for side in self.shape)
+        Parameters
+        ----------
+        stamps : sequence of Stamp
+        points : int (len(stamps), m, 2)
+            Places to try for each.
 
-    def free(self) -> np.ndarray:
-        """Say which pixels of the image are free, bool (height, width)."""
-        return self._colour[self._inside()] == 0
+        Returns
+        -------
+        bool (len(stamps), m)
+            False where one of the shape's probes lies on a cell: first its middle, then its border.
+        """
+        stride = self._state.shape[1]
+        at = (points[..., 0] + self.margin) * stride + (points[..., 1] + self.margin)  # (stamps, m)
+        probes = np.stack([stamp.probes for stamp in stamps]) @ np.array([stride, 1])  # (stamps, probes)
+        open_ = self._flat.take(at + probes[:, :1]) < _LAID
+        for some in (slice(1, 9), slice(9, None)):
+            which, where = open_.nonzero()
+            met = self._flat.take(at[which, where, None] + probes[which, some])  # (k, some)
+            open_[which, where] = np.maximum.reduce(met, axis=1, initial=0) < _LAID
+        return open_
 
-    def screen(self, stamp: Stamp, points: np.ndarray) -> np.ndarray:
-        """Keep the points (m, 2) where none of the stamp's probes meets a cell, in their order."""
-        flat = self._colour.ravel()
-        stride = self._colour.shape[1]
-        at = (points[:, 0] + self.margin) * stride + points[:, 1] + self.margin
-        probes = stamp.probes[:, 0] * stride + stamp.probes[:, 1]
-        kept = np.arange(len(points))
-        for start, end in ((0, 1), (1, 5), (5, len(probes))):
-            kept = kept[~flat[at[kept, None] + probes[None, start:end]].any(axis=1)]
-        return points[kept]
+    def _place(self, stamp: Stamp, point: np.ndarray) -> tuple[int, int, int, int]:
+        """Give first row, first column, end row, end column of the shape's box in the image's coordinates."""
+        top, left = int(point[0]) - stamp.anchor[0], int(point[1]) - stamp.anchor[1]
+        return top, left, top + stamp.shape.shape[0], left + stamp.shape.shape[1]
 
-    def _place(self, stamp: Stamp, point: np.ndarray) -> tuple[slice, slice]:
-        top, left = (int(v) for v in point - stamp.anchor + self.margin)
-        height, width = stamp.shape.shape
-        return slice(top, top + height), slice(left, left + width)
+    def taken(self, stamp: Stamp, point: np.ndarray) -> int | None:
+        """Try the shape at a place.
 
-    def fits(self, stamp: Stamp, point: np.ndarray) -> bool:
-        """Say whether the shape meets no cell there and shows in the image as one piece.
+        Returns
+        -------
+        int or None
+            The colours that it cannot have there, one bit each from the lowest on; None where it
+            would meet a cell, no colour would be left, or it would not show as one piece.
 
         Notes
         -----
         A shape cut by the border into several pieces (or out of sight) is refused: a colour mask
         could not tell its pieces from several cells.
         """
-        rows, cols = self._place(stamp, point)
-        if (self._colour[rows, cols].astype(bool) & stamp.shape).any():
-            return False
-        inside = self._inside()
-        if (
-            rows.start >= inside[0].start
-            and rows.stop <= inside[0].stop
-            and cols.start >= inside[1].start
-            and cols.stop <= inside[1].stop
-        ):
-            return True
-        seen = stamp.shape[
-            max(inside[0].start - rows.start, 0) : inside[0].stop - rows.start,
-            max(inside[1].start - cols.start, 0) : inside[1].stop - cols.start,
-        ]
-        return cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)[0] == 2
+        top, left, bottom, right = self._place(stamp, point)
+        margin = self.margin
+        window = self._state[top + margin : bottom + margin, left + margin : right + margin]
+        bits = int(np.bitwise_or.reduce(window[stamp.shape]))
+        if bits >= _LAID or bits == self._palette:
+            return None
+        if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
+            seen = stamp.shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
+            if cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)[0] != 2:
+                return None
+        return bits
 
-    def free_colours(self, stamp: Stamp, point: np.ndarray) -> np.ndarray:
-        """List the colours (1..) that no cell touching the shape there has."""
-        rows, cols = self._place(stamp, point)
-        around = self._colour[rows.start - 1 : rows.stop + 1, cols.start - 1 : cols.stop + 1]
-        taken = np.bincount(around[stamp.around], minlength=self._colours + 1)
-        return 1 + np.flatnonzero(taken[1:] == 0)
+    def free_colours(self, taken: int) -> list[int]:
+        """List the colours (1..) whose bits are not set."""
+        left = self._palette & ~taken
+        return [k + 1 for k in range(left.bit_length()) if left >> k & 1]
 
     def lay(self, stamp: Stamp, point: np.ndarray, colour: int) -> None:
         """Draw the shape there in a colour as the next instance."""
         self.count += 1
-        window = self._place(stamp, point)
-        self._instances[window][stamp.shape] = self.count
-        self._colour[window][stamp.shape] = colour
-
-    def roomy(self, stamp: Stamp) -> np.ndarray:
-        """List the places (m, 2) of the image whose distance to the next cell leaves room for the shape's middle.
-
-        Notes
-        -----
-        The largest disc around the anchor that lies inside the shape must be free: necessary,
-        not sufficient, and one distance transform settles it for every place at once. Cells that
-        lie partly beyond the border are seen, since the transform runs on the padded canvas.
-        """
-        if not stamp.shape[tuple(stamp.anchor)]:  # a ring: its middle may lie on a cell
-            return np.argwhere(np.ones(self.shape, dtype=bool))
-        framed = np.pad(stamp.shape, 1).astype(np.uint8)
-        radius = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[tuple(stamp.anchor + 1)]
-        if self.count >= self._measured + _STALE:
-            free = (self._colour == 0).astype(np.uint8)
-            room = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[self._inside()]
-            self._open = np.argwhere(room > 0)
-            self._room = room[tuple(self._open.T)]
-            self._measured = self.count
-        return self._open[self._room > radius - 1.0]
+        top, left, bottom, right = self._place(stamp, point)
+        margin = self.margin
+        marked = self._state[top + margin - 1 : bottom + margin + 1, left + margin - 1 : right + margin + 1]
+        bit = 1 << (colour - 1)
+        np.bitwise_or(marked, np.array([0, bit, bit | _LAID], dtype=np.uint16).take(stamp.layers), out=marked)
+        shape = stamp.shape
+        if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
+            shape = shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
+            top, left = max(top, 0), max(left, 0)
+        np.copyto(self.instances[top:bottom, left:right], self.count, where=shape)
+        self.colours.append(colour)

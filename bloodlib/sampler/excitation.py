@@ -82,6 +82,7 @@ class ExcitationTable:
     """
 
     def __init__(self, cell_size_px: float, sigma_px: float, core: str) -> None:
+        self.cell_size_px, self.sigma_px, self.core = cell_size_px, sigma_px, core
         self.reach = int(np.ceil(max(_TABLE_SIGMAS * sigma_px, cell_size_px)))
         axis = np.arange(-self.reach, self.reach + 1)
         self.values = excitation(np.hypot(axis[:, None], axis[None, :]), cell_size_px, sigma_px, core)
@@ -91,15 +92,22 @@ class ExcitationTable:
         return np.cumsum(self.values)
 
     @cached_property
+    def _by_square(self) -> np.ndarray:
+        distance = np.sqrt(np.arange(self.reach**2 + 1))
+        return np.append(excitation(distance, self.cell_size_px, self.sigma_px, self.core), 0.0)
+
+    @cached_property
     def _integral(self) -> np.ndarray:
         return np.pad(self.values, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
 
-    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw row and column offsets with probability proportional to z."""
+    def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Draw offsets (size, 2) with probability proportional to z."""
         cumulative = self._cumulative
-        flat = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
-        rows, cols = np.divmod(np.minimum(flat, cumulative.size - 1), 2 * self.reach + 1)
-        return rows - self.reach, cols - self.reach
+        flat = cumulative.searchsorted(rng.random(size) * cumulative[-1], side="right")
+        offsets = np.empty((size, 2), dtype=int)
+        np.divmod(np.minimum(flat, cumulative.size - 1), 2 * self.reach + 1, out=(offsets[:, 0], offsets[:, 1]))
+        offsets -= self.reach
+        return offsets
 
     def mass_inside(self, centres: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Sum z over the pixels of the image, for each centre: what normalises it there."""
@@ -109,11 +117,9 @@ class ExcitationTable:
         table = self._integral
         return table[r1, c1] - table[r0, c1] - table[r1, c0] + table[r0, c0]
 
-    def look_up(self, offsets: np.ndarray) -> np.ndarray:
-        """Give z at integer offsets (..., 2); 0 beyond the table."""
-        inside = (np.abs(offsets) <= self.reach).all(axis=-1)
-        index = np.where(inside[..., None], offsets + self.reach, 0)
-        return np.where(inside, self.values[index[..., 0], index[..., 1]], 0.0)
+    def at_squared(self, squared: np.ndarray) -> np.ndarray:
+        """Give z at squared distances in px² (int), 0 beyond the table."""
+        return self._by_square.take(np.minimum(squared, len(self._by_square) - 1))
 
     def window(self, centre: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
         """Give the part of the image that the table reaches from a centre, and z there."""

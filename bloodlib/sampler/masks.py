@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..smears import Smear
 from ..statistics import Table1, measure_cells
-from .canvas import COLOURS, Canvas, Stamp
-from .laws import Law, law_options, make_law
+from .canvas import COLOURS
+from .config import MaskConfig
+from .laws import law_options
+from .layout import Layout
 from .placement import PlacementConfig
 from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
 
@@ -28,37 +32,28 @@ class Mask:
 
     ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement;
     ``colours`` uint8 (H, W, 3): the paper's colour mask, background black, touching cells differ;
+    ``colour_of`` uint8 (placed,): colour of each cell, its position in the list of colours from 1 on;
     ``centres`` int (placed, 2): row, column drawn for each cell (the centroid of its whole shape);
-    ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database.
+    ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database;
+    ``trials`` int (placed,): locations drawn from P until one could hold the cell (beyond ``tries`` of the
+    configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`).
     """
 
     instances: np.ndarray
-    colours: np.ndarray
+    colour_of: np.ndarray
     centres: np.ndarray
     requested: int
     placed: int
     shape_ids: np.ndarray
+    trials: np.ndarray
 
-
-@dataclass(frozen=True)
-class MaskConfig:
-    """Configure the mask generator."""
-
-    count_mean: float  # measured: cells per smear (the paper's 669)
-    count_std: float  # measured (the paper's 149)
-    shape: tuple[int, int]  # measured: height and width of the smears the counts belong to
-    placement: PlacementConfig = field(default_factory=PlacementConfig)
-    shapes: ShapeConfig = field(default_factory=ShapeConfig)
-    colours: int = len(COLOURS)  # ours: the paper's list is fixed but not given
-    tries: int = 1500  # ours: locations drawn for a cell before all free places are looked through
-    misfits: int = 5  # ours: shapes in a row that fit nowhere before the mask counts as full
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.colours <= len(COLOURS):
-            raise ValueError(f"colours={self.colours!r}: the list holds {len(COLOURS)}; needed is 1 to {len(COLOURS)}")
-        for name in ("tries", "misfits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
+    @cached_property
+    def colours(self) -> np.ndarray:
+        """The paper's colour mask, uint8 (H, W, 3), made when first asked for."""
+        table = np.zeros((1, 256, 3), dtype=np.uint8)
+        table[0, 1 : len(COLOURS) + 1] = COLOURS
+        index = np.append(np.uint8(0), self.colour_of).take(self.instances)
+        return cv2.LUT(cv2.merge([index] * 3), table)  # (H, W) -> (H, W, 3)
 
 
 class MaskGenerator:
@@ -189,70 +184,24 @@ class MaskGenerator:
         requested = self.draw_count(rng, shape) if count is None else int(count)
         if requested < 0:
             raise ValueError(f"count={count!r}: the number of cells must be 0 or more")
-        canvas = Canvas(shape, self.shapes.reach_px, self.config.colours)
-        law = make_law(self.config.placement, shape, requested, rng)
-        centres = np.zeros((requested, 2), dtype=int)
-        shape_ids = np.zeros(requested, dtype=int)
-        misfits = 0
-        while canvas.count < requested and misfits < self.config.misfits:
-            drawn, shape_id = self.shapes.draw(rng)
-            stamp = Stamp(drawn)
-            placed = canvas.count
-            found = self._find(rng, canvas, law, stamp, centres[:placed])
-            if found is None:
-                misfits += 1
-                continue
-            misfits = 0
-            point, colour = found
-            canvas.lay(stamp, point, colour)
-            centres[placed], shape_ids[placed] = point, shape_id
-        placed = canvas.count
+        layout = Layout(self.config, shape, self.shapes.reach_px, requested, rng)
+        layout.fill(self.shapes.draw)
+        placed = layout.canvas.count
         if placed < requested:
             warnings.warn(
                 f"{placed} of {requested} cells placed: {shape[1]}×{shape[0]} px hold no more of these shapes",
                 CrowdedWarning,
                 stacklevel=2,
             )
-        palette = np.concatenate([np.zeros((1, 3), dtype=np.uint8), COLOURS])
         return Mask(
-            instances=canvas.instances,
-            colours=palette[canvas.colour_index],
-            centres=centres[:placed],
+            instances=layout.canvas.instances,
+            colour_of=np.array(layout.canvas.colours, dtype=np.uint8),
+            centres=layout.centres[:placed],
             requested=requested,
             placed=placed,
-            shape_ids=shape_ids[:placed],
+            shape_ids=np.array(layout.shape_ids, dtype=int),
+            trials=np.array(layout.trials, dtype=int),
         )
-
-    def _find(
-        self, rng: np.random.Generator, canvas: Canvas, law: Law, stamp: Stamp, centres: np.ndarray
-    ) -> tuple[np.ndarray, int] | None:
-        """Draw a location from P given that the shape fits there: by rejection, then among all places."""
-        size, left = 16, self.config.tries
-        while left > 0:
-            points = law.propose(rng, centres, min(size, left))
-            found = self._first(rng, canvas, stamp, canvas.screen(stamp, points))
-            if found is not None:
-                return found
-            left -= size
-            size *= 4
-        places = canvas.screen(stamp, canvas.roomy(stamp))
-        if not len(places):
-            return None
-        # Exponential clocks ring in the order of draws from P without replacement, so the first that fits is a
-        # draw from P given that the cell fits.
-        weight = law.weight_at(places, centres)
-        clock = rng.exponential(size=len(places)) / np.maximum(weight, np.finfo(float).tiny)
-        return self._first(rng, canvas, stamp, places[np.argsort(clock)])
-
-    def _first(
-        self, rng: np.random.Generator, canvas: Canvas, stamp: Stamp, points: np.ndarray
-    ) -> tuple[np.ndarray, int] | None:
-        for point in points:
-            if canvas.fits(stamp, point):
-                colours = canvas.free_colours(stamp, point)
-                if len(colours):
-                    return point, int(colours[rng.integers(len(colours))])
-        return None
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give the shapes as arrays, to be stored beside `to_dict`."""

@@ -24,6 +24,7 @@ WEIGHTS = ("printed", "equal")
 
 # The paper: 20 cells are seeded at random on 1920×1200 pixels with cells of 46 pixels.
 _PAPER_SEEDS, _PAPER_AREA_IN_CELLS = 20, 1920 * 1200 / 46**2
+_NO_MASS = 1e-12  # z that lies outside the image altogether (its core covers it) counts as uniform: ours
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,28 @@ def component_weights(
     """
     if placed < n_init:
         return 1.0, np.zeros(placed)
+    edges = mixture_edges(placed, n_init, variant, weights)
+    return float(edges[0] / edges[-1]), np.diff(edges) / edges[-1]
+
+
+def mixture_edges(count: int, n_init: int, variant: str = "final", weights: str = "printed") -> np.ndarray:
+    """Add up the weights of Eq. 3 before they are normalised: they do not change as cells are added.
+
+    Returns
+    -------
+    float (count + 1,)
+        Weight of the uniform distribution, and with it those of the first 1, 2, … `count` cells. So a
+        level drawn below entry n is a draw of a component for the cell after n cells, n ≥ n_init.
+    """
     printed = weights == "printed"
-    parts = np.ones(placed)
+    parts = np.ones(count + 1)
     if variant == "final":
-        parts[:n_init] = (n_init + 1) / n_init if printed else 1.0
-        uniform = 0.0
+        parts[0] = 0.0
+        parts[1 : n_init + 1] = (n_init + 1) / n_init if printed else 1.0
     else:
-        parts[: n_init - 1] = 0.0
-        uniform = float(n_init if printed else n_init - 1)
-    total = placed + 1 if printed else placed
-    return uniform / total, parts / total
+        parts[0] = n_init if printed else n_init - 1
+        parts[1:n_init] = 0.0
+    return np.cumsum(parts)
 
 
 def mixture(centres: np.ndarray, shape: tuple[int, int], config: PlacementConfig) -> tuple[float, np.ndarray]:
@@ -185,7 +198,7 @@ def probability_map(centres: np.ndarray, shape: tuple[int, int], config: Placeme
     for centre, weight in zip(centres[weights > 0], weights[weights > 0], strict=True):
         window, z = table.window(centre, shape)
         mass = z.sum()
-        if mass > 0:
+        if mass > _NO_MASS:
             out[window] += (weight / mass) * z
         else:
             out += weight / out.size
@@ -211,15 +224,22 @@ def probability_at(
     out = np.full(len(points), uniform / (shape[0] * shape[1]))
     used = weights > 0
     if used.any():
-        table = config.table
-        mass = table.mass_inside(centres[used], shape)
-        empty = mass <= 1e-12
-        out += weights[used][empty].sum() / (shape[0] * shape[1])
-        scaled = np.divide(weights[used], mass, out=np.zeros(len(mass)), where=~empty)
-        for start in range(0, len(points), 256):  # bounded memory: (256, n, 2) offsets at a time
-            part = slice(start, start + 256)
-            out[part] += table.look_up(points[part, None] - centres[used][None]) @ scaled
+        centres, weights = centres[used].astype(np.int32), weights[used]
+        mass = config.table.mass_inside(centres, shape)
+        empty = mass <= _NO_MASS
+        out += weights[empty].sum() / (shape[0] * shape[1])
+        scaled = np.divide(weights, mass, out=np.zeros(len(mass)), where=~empty)
+        points = np.asarray(points, dtype=np.int32)
+        for start in range(0, len(points), 256):  # bounded memory: (256, n) distances at a time
+            part = points[start : start + 256, None]  # (256, 1, 2)
+            squared = (part[..., 0] - centres[:, 0]) ** 2 + (part[..., 1] - centres[:, 1]) ** 2  # (256, n)
+            out[start : start + 256] += config.table.at_squared(squared) @ scaled
     return out
+
+
+def uniform_locations(rng: np.random.Generator, shape: tuple[int, int], size: int) -> np.ndarray:
+    """Draw pixels of the image with equal probability, int (size, 2)."""
+    return np.stack(np.divmod(rng.integers(shape[0] * shape[1], size=size), shape[1]), axis=1)
 
 
 def draw_locations(
@@ -241,30 +261,63 @@ def draw_locations(
     int (size, 2)
         Row and column, inside the image.
 
+    Raises
+    ------
+    ValueError
+        If the law is neither adhesion nor uniform.
+
     Notes
     -----
-    P is a mixture: choose a cell by its weight, then an offset from z. While the point falls
-    outside the image only the *offset* is drawn again, since every z sums to 1 inside the image;
-    redrawing the cell as well would take weight from cells near the border. Exact up to the
-    2e-14 of a Gaussian's peak beyond 8 σ. Book: chapter 03.
+    P is a mixture: choose a cell by its weight, then an offset from z (see `around`). Exact up to
+    the 2e-14 of a Gaussian's peak beyond 8 σ. Book: chapter 03.
     """
     uniform, weights = mixture(centres, shape, config)
-    points = rng.integers(0, shape, size=(size, 2))
-    if uniform >= 1.0:
-        return points
-    cumulative = np.cumsum(weights)
-    pick = np.searchsorted(cumulative, rng.random(size) * (cumulative[-1] + uniform), side="right")
-    open_ = np.flatnonzero(pick < len(weights))  # the others stay uniform
-    table = config.table
+    edges = np.cumsum(np.append(uniform, weights))
+    picks = np.searchsorted(edges, rng.random(size) * edges[-1], side="right") - 1
+    return locations_of(rng, picks, centres, shape, config.table)
+
+
+def locations_of(
+    rng: np.random.Generator, picks: np.ndarray, centres: np.ndarray, shape: tuple[int, int], table: ExcitationTable
+) -> np.ndarray:
+    """Draw a location for each component picked, int (m, 2): around a cell, or anywhere for -1."""
+    if picks.min(initial=0) >= 0:
+        return around(rng, centres[picks], shape, table)
+    points = uniform_locations(rng, shape, len(picks))
+    cells = (picks >= 0).nonzero()[0]
+    points[cells] = around(rng, centres[picks[cells]], shape, table)
+    return points
+
+
+def around(rng: np.random.Generator, centres: np.ndarray, shape: tuple[int, int], table: ExcitationTable) -> np.ndarray:
+    """Draw one location around each centre from its z, normalised over the image.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    centres : int (m, 2)
+    shape : (height, width)
+    table : ExcitationTable
+
+    Returns
+    -------
+    int (m, 2)
+
+    Notes
+    -----
+    While a point falls outside the image only its *offset* is drawn again, since every z sums to
+    1 inside the image; drawing the cell again as well would take weight from cells near the border.
+    """
+    points = centres + table.draw(rng, len(centres))
     for _ in range(64):
+        rows, cols = points.T
+        open_ = ((rows < 0) | (rows >= shape[0]) | (cols < 0) | (cols >= shape[1])).nonzero()[0]
         if not len(open_):
             return points
-        points[open_] = centres[pick[open_]] + np.stack(table.draw(rng, len(open_)), axis=1)
-        outside = ((points[open_] < 0) | (points[open_] >= shape)).any(axis=1)
-        open_ = open_[outside]
+        points[open_] = centres[open_] + table.draw(rng, len(open_))
     # A canvas so small that offsets hardly ever hit it: draw from z over its few pixels instead.
     for k in open_:
-        points[k] = _draw_inside(rng, centres[pick[k]], shape, table)
+        points[k] = _draw_inside(rng, centres[k], shape, table)
     return points
 
 
@@ -273,7 +326,7 @@ def _draw_inside(
 ) -> np.ndarray:
     window, z = table.window(centre, shape)
     cumulative = np.cumsum(z)
-    if cumulative[-1] <= 0:  # core="zero" and the whole image inside the core
+    if cumulative[-1] <= _NO_MASS:  # core="zero" and the whole image inside the core
         return rng.integers(0, shape)
     flat = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
     row, col = divmod(min(flat, z.size - 1), z.shape[1])

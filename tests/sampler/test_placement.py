@@ -1,8 +1,11 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from literal import literal_maps, literal_z
 from scipy.stats import chisquare
 
+from bloodlib.sampler.laws import make_law
 from bloodlib.sampler.placement import (
     PlacementConfig,
     component_weights,
@@ -14,13 +17,13 @@ from bloodlib.sampler.placement import (
 
 SHAPE = (26, 34)
 CENTRES = np.array([[2, 3], [20, 30], [13, 8], [25, 0], [9, 21], [14, 14]])
-LAWS = [(variant, core) for variant in ("final", "first") for core in ("inverted", "zero")]
+LAWS = list(product(("final", "first"), ("inverted", "zero"), ("printed", "equal")))
 # Every seeded χ² below accepts a correct sampler with probability 1 - 1e-4 (over seeds; the seeds are fixed).
 FALSE_ALARM = 1e-4
 
 
-def law(variant="final", core="inverted", n_init=2, **more):
-    return PlacementConfig(variant=variant, core=core, cell_size_px=5.0, n_init=n_init, **more)
+def law(variant="final", core="inverted", weights="printed", n_init=2, **more):
+    return PlacementConfig(variant=variant, core=core, weights=weights, cell_size_px=5.0, n_init=n_init, **more)
 
 
 def p_value(points, expected):
@@ -44,18 +47,20 @@ def test_the_paper_s_sigma_makes_the_gaussian_half_at_cell_size():
     assert excitation(np.array([0.0, 45.9, 46.1]), 46.0, core="zero") == pytest.approx([0, 0, 0.4985], abs=1e-3)
 
 
-@pytest.mark.parametrize(("variant", "core"), LAWS)
-def test_map_is_the_recursion_of_eq_3_at_every_step(variant, core):
-    config = law(variant, core, n_init=3)
-    for i, wanted in enumerate(literal_maps(CENTRES, SHAPE, 5.0, config.sigma, core, 3, variant)):
+@pytest.mark.parametrize(("variant", "core", "weights"), LAWS)
+def test_map_is_the_recursion_of_eq_3_at_every_step(variant, core, weights):
+    config = law(variant, core, weights, n_init=3)
+    literal = literal_maps(CENTRES, SHAPE, 5.0, config.sigma, core, 3, variant, weights)
+    for i, wanted in enumerate(literal):
         found = probability_map(CENTRES[:i], SHAPE, config)
         assert abs(found.sum() - 1) < 1e-9
         np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize("variant", ["final", "first"])
+@pytest.mark.parametrize("weights", ["printed", "equal"])
 @pytest.mark.parametrize("n_init", [1, 2, 20])
-def test_weights_are_the_recursion_term_by_term(variant, n_init):
+def test_weights_are_the_recursion_term_by_term(variant, weights, n_init):
     previous = None  # weights of (uniform, z(l_1), z(l_2), …) in P(i)
     for i in range(1, 60):
         current = np.zeros(60)
@@ -64,26 +69,41 @@ def test_weights_are_the_recursion_term_by_term(variant, n_init):
         elif i == n_init + 1 and variant == "final":
             current[1 : n_init + 1] = 1 / n_init
         else:
-            current = (1 - 1 / i) * previous
-            current[i - 1] += 1 / i
-        uniform, weights = component_weights(i - 1, n_init, variant)
-        assert uniform + weights.sum() == pytest.approx(1, abs=1e-12)
-        np.testing.assert_allclose([uniform, *weights], current[:i], atol=1e-12)
+            a = 1 / i if weights == "printed" else 1 / (i - 1)
+            current = (1 - a) * previous
+            current[i - 1] += a
+        uniform, parts = component_weights(i - 1, n_init, variant, weights)
+        assert uniform + parts.sum() == pytest.approx(1, abs=1e-12)
+        np.testing.assert_allclose([uniform, *parts], current[:i], atol=1e-12)
         previous = current
 
 
 def test_the_first_twenty_cells_weigh_21_20ths_of_the_others():
-    _, weights = component_weights(100, 20)
-    np.testing.assert_allclose(weights[:20] / weights[-1], 21 / 20)
-    np.testing.assert_allclose(weights[20:], 1 / 101)
+    _, parts = component_weights(100, 20)
+    np.testing.assert_allclose(parts[:20] / parts[-1], 21 / 20)
+    np.testing.assert_allclose(parts[20:], 1 / 101)
+    np.testing.assert_allclose(component_weights(100, 20, weights="equal")[1], 1 / 100)
 
 
-@pytest.mark.parametrize(("variant", "core"), LAWS)
-def test_draws_follow_the_literal_map(variant, core):
-    config = law(variant, core)
-    *_, wanted = literal_maps(CENTRES, SHAPE, 5.0, config.sigma, core, 2, variant)
-    points = draw_locations(np.random.default_rng(1), CENTRES, SHAPE, config, 200_000)
-    assert p_value(points, wanted) > FALSE_ALARM
+def ahead(config, size):
+    """Locations of the third cell from now, drawn when only all cells but two are there."""
+    placement = make_law(config, SHAPE, 99, None)
+    rng = np.random.default_rng(4)
+    points, parents = placement.ahead(rng, CENTRES[:-2], 3, size)
+    points, parents = points[2], parents[2]
+    for k in (parents >= 0).nonzero()[0]:
+        points[k] = placement.beside(rng, CENTRES[parents[k]], points[k])
+    return points
+
+
+@pytest.mark.parametrize(("variant", "core", "weights"), LAWS)
+def test_draws_follow_the_literal_map(variant, core, weights):
+    config = law(variant, core, weights)
+    *_, wanted = literal_maps(CENTRES, SHAPE, 5.0, config.sigma, core, 2, variant, weights)
+    assert p_value(draw_locations(np.random.default_rng(1), CENTRES, SHAPE, config, 200_000), wanted) > FALSE_ALARM
+    law_of_mask = make_law(config, SHAPE, 99, None)
+    assert p_value(law_of_mask.propose(np.random.default_rng(2), CENTRES, 200_000), wanted) > FALSE_ALARM
+    assert p_value(ahead(config, 200_000), wanted) > FALSE_ALARM
 
 
 def test_that_test_has_power():
@@ -92,11 +112,13 @@ def test_that_test_has_power():
         "other core": law(core="zero"),
         "other version": law(variant="first"),
         "other number of seeds": law(n_init=1),
+        "other weights": law(weights="equal"),
         "σ 3 % larger": law(sigma_px=law().sigma * 1.03),
     }
     for wrong, config in draw.items():
         points = draw_locations(np.random.default_rng(1), CENTRES, SHAPE, config, 200_000)
         assert p_value(points, wanted) < FALSE_ALARM, wrong
+        assert p_value(ahead(config, 200_000), wanted) < FALSE_ALARM, wrong
 
 
 def test_redrawing_the_cell_as_well_would_be_another_law():
@@ -106,7 +128,7 @@ def test_redrawing_the_cell_as_well_would_be_another_law():
     rng = np.random.default_rng(2)
     _, weights = component_weights(len(CENTRES), 2)
     parts = rng.choice(len(CENTRES), p=weights, size=400_000)
-    points = CENTRES[parts] + np.stack(table.draw(rng, len(parts)), axis=1)
+    points = CENTRES[parts] + table.draw(rng, len(parts))
     points = points[((points >= 0) & (points < SHAPE)).all(axis=1)][:200_000]
     assert p_value(points, probability_map(CENTRES, SHAPE, law())) < FALSE_ALARM
 
@@ -119,12 +141,15 @@ def test_seeds_and_uniform_placement_are_uniform():
         assert p_value(points, flat) > FALSE_ALARM
 
 
-@pytest.mark.parametrize(("variant", "core"), LAWS)
-def test_value_at_a_pixel_is_the_map_s(variant, core):
-    config = law(variant, core)
+@pytest.mark.parametrize(("variant", "core", "weights"), LAWS)
+def test_value_at_a_pixel_is_the_map_s(variant, core, weights):
+    config = law(variant, core, weights)
     everywhere = np.argwhere(np.ones(SHAPE))
-    values = probability_at(everywhere, CENTRES, SHAPE, config).reshape(SHAPE)
-    np.testing.assert_allclose(values, probability_map(CENTRES, SHAPE, config), atol=1e-12)
+    for values in (
+        probability_at(everywhere, CENTRES, SHAPE, config),
+        make_law(config, SHAPE, 99, None).weight_at(everywhere, CENTRES),
+    ):
+        np.testing.assert_allclose(values.reshape(SHAPE), probability_map(CENTRES, SHAPE, config), atol=1e-12)
 
 
 def test_mass_inside_is_what_normalises_z():
@@ -162,6 +187,7 @@ def test_seeds_keep_the_paper_s_density():
         ({"kind": "adhesive"}, "'adhesion', 'uniform'"),
         ({"variant": "second"}, "'final', 'first'"),
         ({"core": "flat"}, "'inverted', 'zero'"),
+        ({"weights": "paper"}, "'printed', 'equal'"),
         ({"cell_size_px": 0}, "cell_size_px=0"),
         ({"sigma_px": -1.0}, "sigma_px=-1.0"),
         ({"n_init": 0}, "n_init=0"),

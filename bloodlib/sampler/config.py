@@ -1,0 +1,36 @@
+"""How masks are made: the configuration of the mask generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .canvas import COLOURS
+from .placement import PlacementConfig
+from .shapes import ShapeConfig
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Configure the mask generator."""
+
+    count_mean: float  # measured: cells per smear (the paper's 669)
+    count_std: float  # measured (the paper's 149)
+    shape: tuple[int, int]  # measured: height and width of the smears the counts belong to
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
+    shapes: ShapeConfig = field(default_factory=ShapeConfig)
+    colours: int = len(COLOURS)  # ours: the paper's list is fixed but not given
+    tries: int = 4000  # ours: locations drawn for a cell before all free places are looked through
+    misfits: int = 5  # ours: shapes in a row that fit nowhere before the mask counts as full
+    snap: float = 0.0  # ours, the paper has none: probability that a cell slides to its nearest neighbour
+    snap_reach_px: float | None = None  # ours: a cell farther from touching than this stays; None: cell_size_px
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.colours <= len(COLOURS):
+            raise ValueError(f"colours={self.colours!r}: the list holds {len(COLOURS)}; needed is 1 to {len(COLOURS)}")
+        for name in ("tries", "misfits"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
+        if not 0 <= self.snap <= 1:
+            raise ValueError(f"snap={self.snap!r}: a probability from 0 to 1 is needed")
+        if self.snap_reach_px is not None and not self.snap_reach_px >= 0:
+            raise ValueError(f"snap_reach_px={self.snap_reach_px!r}: a length in pixels of 0 or more is needed")

@@ -1,0 +1,46 @@
+"""A shape made ready to be tried at many places."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_SQUARE = np.ones((3, 3), dtype=np.uint8)
+PROBES = 32
+# The first few probes are to lie on different sides.
+_ORDER = np.append(0, 1 + np.arange(PROBES) * 13 % PROBES)
+
+
+class Stamp:
+    """Hold a shape with what is needed to try it at many places.
+
+    Parameters
+    ----------
+    shape : bool (h, w)
+        One cell, at least one pixel.
+
+    Attributes
+    ----------
+    anchor : (row, column)
+        The centroid, rounded: the pixel of the shape's box that lies on the location.
+    probes : int (PROBES + 1, 2)
+        A pixel in the shape's middle and some of its border, as offsets (row, column) from the
+        anchor: where one of them meets a cell the shape cannot lie, which settles most places
+        without looking at all of its pixels.
+    layers : uint8 (h + 2, w + 2)
+        2 on the shape, 1 on its 8-neighbours, 0 elsewhere.
+    """
+
+    def __init__(self, shape: np.ndarray) -> None:
+        self.shape = np.ascontiguousarray(shape)
+        framed = cv2.copyMakeBorder(self.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        self.layers = cv2.dilate(framed, _SQUARE) + framed
+        contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        outline = np.concatenate(contours)
+        moments = cv2.moments(framed)
+        x, y = round(moments["m10"] / moments["m00"]), round(moments["m01"] / moments["m00"])
+        self.anchor = (y - 1, x - 1)
+        spread = (_ORDER * len(outline)) // (PROBES + 1)
+        self.probes = outline[spread, 0, ::-1] - np.array([y, x], dtype=np.int32)  # (k, 1, xy) -> (k, row column)
+        if self.shape[self.anchor]:
+            self.probes[0] = 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .datasets import load
+    from .release import released
     from .sampler.masks import Mask, MaskGenerator
     from .smears import Smear, SmearFolder
     from .statistics import describe
@@ -23,6 +24,7 @@ _HOME = {
     "Smear": ".smears",
     "SmearFolder": ".smears",
     "describe": ".statistics",
+    "released": ".release",
     "Synthesizer": ".synthesis",
 }
 __all__ = [*_HOME, "__version__"]

@@ -1,4 +1,4 @@
-"""The command line: bloodlib data | masks | fit | generate | evaluate | doctor."""
+"""The command line: bloodlib data | masks | fit | generate | export | evaluate | doctor."""
 
 from __future__ import annotations
 
@@ -67,11 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--seed", type=int, default=0)
 
+    models = f"a folder that `bloodlib fit` wrote, or a released model: {', '.join(bloodlib.released()) or 'none yet'}"
     generate = _add(commands, "generate", _generate, "write labelled synthetic smears")
-    generate.add_argument("model", help="a folder that `bloodlib fit` wrote")
+    generate.add_argument("model", help=models)
     _add_output(generate, count=10)
     generate.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the fitted smears")
     generate.add_argument("--style", type=int, help="style cluster; drawn at random for each smear by default")
+
+    export = _add(commands, "export", _export, "write the painter of a model as ONNX, for programs without torch")
+    export.add_argument("model", help=models)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx")
 
     evaluate = _add(commands, "evaluate", _evaluate, "score a folder of instance masks against another")
     evaluate.add_argument("predictions", type=Path)
@@ -172,6 +177,20 @@ def _generate(chosen: argparse.Namespace) -> None:
         chosen.output, chosen.count, seed=chosen.seed, shape=chosen.size, style=chosen.style, progress=True
     )
     print(f"{chosen.count} labelled smears in {chosen.output}")
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from bloodlib.gan.export import TOLERANCE, export_generator, largest_difference
+
+    synthesizer = bloodlib.Synthesizer.load(chosen.model)
+    about = {"identity": synthesizer.about["identity"], "data": synthesizer.about["data"]["title"]}
+    try:
+        export_generator(synthesizer.generator, chosen.output, about)
+        difference = largest_difference(synthesizer.generator, chosen.output)
+    except ImportError as error:
+        raise ValueError(error) from error
+    print(f"{chosen.output}: differs from torch by at most {difference:.1g} of the range [-1, 1]")
+    return 0 if difference <= TOLERANCE else 1
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -18,18 +17,16 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from tqdm import trange
 
-from ._files import package_data, read_json, replacing, write_json
+from ._files import read_json, replacing, sha256, write_json
 from .gan.config import GanConfig, preset
 from .gan.data import fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.styles import Styles
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
+from .release import CONFIG, FORMAT, locate, read_model
 from .sampler.masks import CrowdedWarning, MaskGenerator
 from .smears import Smear
-
-FORMAT = 1
-_CONFIG = "config.json"
 
 
 @dataclass(eq=False)
@@ -108,8 +105,8 @@ class Synthesizer:
         data = fingerprint(smears)
         identity = config.digest(seed=seed, data=data)
         folder = Path(folder) if folder is not None else None
-        if folder is not None and (folder / _CONFIG).is_file():
-            made = read_json(folder / _CONFIG).get("identity")
+        if folder is not None and (folder / CONFIG).is_file():
+            made = read_json(folder / CONFIG).get("identity")
             if made != identity:
                 raise ValueError(
                     f"{folder}: holds a model of other smears, settings or seed ({made}, asked for is {identity}); "
@@ -156,9 +153,9 @@ class Synthesizer:
             **self.about,
             "config": self.config.to_dict(),
             "layout": self.layout.to_dict(),
-            "files": {name: _sha256(folder / name) for name in files},
+            "files": {name: sha256(folder / name) for name in files},
         }
-        write_json(folder / _CONFIG, content)
+        write_json(folder / CONFIG, content)
 
     def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
         arrays = {"layout": self.layout.to_arrays(), "styles": self.styles.to_arrays()}
@@ -168,32 +165,17 @@ class Synthesizer:
     def load(cls, folder: str | os.PathLike[str]) -> Synthesizer:
         """Read a model from its folder, or a released one by its name, checking every file's hash.
 
+        Half precision becomes single.
+
         Raises
         ------
         FileNotFoundError
-            If there is no finished model.
+            If there is no finished model, nor a released one of that name (`bloodlib.released` lists them).
         ValueError
             If a file is not what was written.
         """
-        path = Path(folder)
-        if not (path / _CONFIG).is_file() and (package_data("models") / str(folder) / _CONFIG).is_file():
-            path = package_data("models") / str(folder)
-        if not (path / _CONFIG).is_file():
-            begun = (path / CHECKPOINT).is_file()
-            raise FileNotFoundError(
-                f"{folder}: holds no finished model (no {_CONFIG}); "
-                + ("its training was interrupted, call Synthesizer.fit again" if begun else "was it fitted elsewhere?")
-            )
-        content = read_json(path / _CONFIG)
-        if content.get("format") != FORMAT:
-            raise ValueError(f"{path / _CONFIG}: format is {content.get('format')!r}, this version reads {FORMAT}")
-        for name, expected in content["files"].items():
-            found = _sha256(path / name) if (path / name).is_file() else "no file"
-            if found != expected:
-                raise ValueError(
-                    f"{path / name}: does not match its hash (expected {expected[:12]}…, found {found[:12]}); "
-                    "the model is damaged, copy or train it again"
-                )
+        path = locate(folder)
+        content = read_model(path)
         config = GanConfig.from_dict(content.pop("config"))
         generator, encoder = make_painter(config)
         for name, network in (("generator", generator), ("encoder", encoder)):
@@ -377,8 +359,3 @@ class Synthesizer:
                 CrowdedWarning,
                 stacklevel=2,
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -204,9 +204,11 @@ class Styles:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], draw: str) -> Styles:
-        """Build the styles again from what `to_arrays` gave."""
-        centres = tuple(arrays[f"centres_{k}"] for k in range(sum(name.startswith("centres_") for name in arrays)))
-        return cls(arrays["features"], arrays["kind"], arrays["smear"], arrays["cluster"], centres, draw)
+        """Build the styles again from what `to_arrays` gave, in whatever precision it was stored."""
+        single = {name: x.astype(np.float32) for name, x in arrays.items() if name.startswith(("features", "centres"))}
+        centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
+        kind, smear, cluster = (arrays[k].astype(np.int64) for k in ("kind", "smear", "cluster"))
+        return cls(single["features"], kind, smear, cluster, centres, draw)
 
 
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

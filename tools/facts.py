@@ -25,6 +25,7 @@ def substitutions(root: Path) -> dict[str, Any]:
         "stored_runs": str(len(runs)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
         "derivation": derivation_table(stored / "derivation.json"),
+        "cell_types": read_json(root / "data" / "models" / "cell_types" / "card.json"),
     }
 
 

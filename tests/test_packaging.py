@@ -13,9 +13,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+import bloodlib
+from bloodlib import release
+from bloodlib.gan.config import Stage
 from tools import conda
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEEL_MIB = 30  # the released painter is most of it
 
 
 def test_environment_yml_carries_the_pins_of_the_lock_file():
@@ -45,12 +49,23 @@ def test_lock_file_installs_on_macos_without_cuda_wheels():
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
+def model(tmp_path_factory) -> Path:
+    """A tiny model, released as the real one is."""
+    smears = bloodlib.load("phantom", split="fit", shape=(96, 128))[:3]
+    folder = tmp_path_factory.mktemp("model")
+    stages = (Stage(crop=32, steps=1), Stage(crop=32, steps=1))
+    bloodlib.Synthesizer.fit(smears, folder=folder / "full", progress=False, stages=stages, filters=2, blocks=1)
+    return release.release(folder / "full", "stand-in", folder, device="a test machine")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory, model) -> zipfile.ZipFile:
     # Built from a copy: in the checkout, setuptools would leave build/ behind and pick up stale files from it.
     out = tmp_path_factory.mktemp("wheel")
     source = out / "source"
     for name in ("bloodlib", "data"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(model, source / "data" / "models" / model.name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     done = subprocess.run(
@@ -72,6 +87,22 @@ def test_wheel_holds_what_the_library_needs_at_run_time(wheel):
     assert not (modules | needed) - held
 
 
+def test_wheel_holds_the_models_whole_and_stays_small(wheel, model):
+    models = {p.relative_to(ROOT / "data"): p for p in (ROOT / "data" / "models").rglob("*") if p.is_file()}
+    models |= {"models" / p.relative_to(model.parent): p for p in model.rglob("*") if p.is_file()}
+    assert Path("models/stand-in/previews/step-000001.jpg") in models
+    for name, path in models.items():
+        assert wheel.read(f"bloodlib/data/{name.as_posix()}") == path.read_bytes()
+    assert sum(entry.compress_size for entry in wheel.infolist()) <= WHEEL_MIB * 2**20
+
+
+def test_one_painter_is_released_within_its_limit():
+    painters = bloodlib.released()
+    assert len(painters) <= 1
+    for name in painters:
+        assert release.size_bytes(ROOT / "data" / "models" / name) <= release.LIMIT_MIB * 2**20
+
+
 def test_wheel_works_without_the_checkout(wheel, tmp_path):
     wheel.extractall(tmp_path / "site")
     script = """
@@ -83,6 +114,8 @@ from bloodlib.cli import main
 assert main(["data", "list"]) == 0
 masks = bloodlib.MaskGenerator.fit(bloodlib.load("phantom", split="fit")[:2])
 print("placed", masks.sample(np.random.default_rng(0), shape=(200, 200), count=5).placed)
+assert main(["generate", "stand-in", "-n", "1", "-o", "painted"]) == 0
+assert bloodlib.load("painted")[0].count
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", script, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True

@@ -10,12 +10,15 @@ import yaml
 
 from bloodlib._files import read_json
 
+from . import card
+
 
 def substitutions(root: Path) -> dict[str, Any]:
     """Collect what pages under book/ may use as ``{{ name }}``."""
     from bloodlib.evaluators.protocol import load_runs
 
     stored = root / "data" / "results"
+    cell_types = root / "data" / "models" / "cell_types" / "card.json"
     runs = load_runs(stored / "table2")
     quoted = yaml.safe_load((root / "data" / "quoted.yml").read_text())
     return {
@@ -25,7 +28,8 @@ def substitutions(root: Path) -> dict[str, Any]:
         "stored_runs": str(len(runs)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
         "derivation": derivation_table(stored / "derivation.json"),
-        "cell_types": read_json(root / "data" / "models" / "cell_types" / "card.json"),
+        "painter": card.values(root),
+        "cell_types": read_json(cell_types) if cell_types.exists() else {},
     }
 
 

@@ -39,6 +39,7 @@ class PlacementConfig:
     n_init: int | None = None  # None: ours, the paper's 20 scaled to the canvas (see `seeds`); a number is taken as is
     weights: str = "printed"  # the paper's a_i = 1/i; "equal": a_i = 1/(i-1), see `component_weights`
     options: Mapping[str, float] = field(default_factory=dict)  # ours: what the other laws need, each named there
+    seeding: float = 1.0  # ours: where n_init is None, cells seeded per area in units of the paper's
 
     def __post_init__(self) -> None:
         one_of("placement", self.kind, PLACEMENTS)
@@ -49,6 +50,8 @@ class PlacementConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise ValueError(f"{name}={value!r}: a length in pixels above 0 is needed")
+        if not 0 < self.seeding < np.inf:
+            raise ValueError(f"seeding={self.seeding!r}: a factor above 0 is needed")
         if self.n_init is not None and self.n_init < 1:
             raise ValueError(f"n_init={self.n_init!r}: at least one cell must be seeded before Eq. 3 can begin")
 
@@ -69,7 +72,8 @@ class PlacementConfig:
         -----
         The paper seeds 20 cells on 1920×1200 px. Twenty on a smear an eighth as large would be
         a fifth of its cells and hide the adhesion, so by default the seeds per area, measured in
-        cell sizes, are kept (ours); on the paper's canvas with its cell size that is 20.
+        cell sizes, are kept (ours); on the paper's canvas with its cell size that is 20. They can be
+        multiplied by ``seeding``; with more seeds than cells the placement is uniform.
 
         Examples
         --------
@@ -79,7 +83,7 @@ class PlacementConfig:
         if self.n_init is not None:
             return self.n_init
         area_in_cells = shape[0] * shape[1] / self.cell_size_px**2
-        return max(1, round(_PAPER_SEEDS * area_in_cells / _PAPER_AREA_IN_CELLS))
+        return max(1, round(self.seeding * _PAPER_SEEDS * area_in_cells / _PAPER_AREA_IN_CELLS))
 
 
 def component_weights(

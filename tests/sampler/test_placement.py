@@ -179,6 +179,8 @@ def test_seeds_keep_the_paper_s_density():
     assert PlacementConfig().seeds((1200, 1920)) == 20
     assert PlacementConfig().seeds((10, 10)) == 1
     assert PlacementConfig(n_init=20).seeds((10, 10)) == 20
+    assert PlacementConfig(seeding=3.0).seeds((1200, 1920)) == 60
+    assert PlacementConfig(seeding=3.0, n_init=20).seeds((1200, 1920)) == 20
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ COLOURS = np.array(
     ],
     dtype=np.uint8,
 )
-_LAID = 1 << 15  # bit of a pixel that a cell covers; the bits below: colours of the cells within 1 px of it
+LAID = 1 << 15  # bit of a pixel that a cell covers; the bits below: colours of the cells within 1 px of it
 
 
 class Canvas:
@@ -46,6 +46,8 @@ class Canvas:
         0 is background, 1.. the cells in the order in which they were laid.
     colours : list of int
         Of each cell: 1.. for the entries of the list.
+    cells : list of (row, column, bool (h, w))
+        Each cell whole, and where its box begins: below 0 where the border cuts it.
     """
 
     def __init__(self, shape: tuple[int, int], margin_px: int, colours: int) -> None:
@@ -54,13 +56,14 @@ class Canvas:
         self.count = 0
         self.instances = np.zeros(shape, dtype=np.int32)
         self.colours: list[int] = []
+        self.cells: list[tuple[int, int, np.ndarray]] = []
         self._state = np.zeros((shape[0] + 2 * self.margin, shape[1] + 2 * self.margin), dtype=np.uint16)
         self._flat = self._state.ravel()
         self._palette = (1 << colours) - 1
 
     def covered(self) -> np.ndarray:
         """Say which pixels cells cover, those beyond the border included, bool (height + 2 margin, …)."""
-        return self._state >= _LAID
+        return self._state >= LAID
 
     def screen(self, stamps: Sequence[Stamp], points: np.ndarray) -> np.ndarray:
         """Rule out places where a shape certainly meets a cell, many at once.
@@ -79,17 +82,26 @@ class Canvas:
         stride = self._state.shape[1]
         at = (points[..., 0] + self.margin) * stride + (points[..., 1] + self.margin)  # (stamps, m)
         probes = np.stack([stamp.probes for stamp in stamps]) @ np.array([stride, 1])  # (stamps, probes)
-        open_ = self._flat.take(at + probes[:, :1]) < _LAID
+        open_ = self._flat.take(at + probes[:, :1]) < LAID
         for some in (slice(1, 9), slice(9, None)):
             which, where = open_.nonzero()
             met = self._flat.take(at[which, where, None] + probes[which, some])  # (k, some)
-            open_[which, where] = np.maximum.reduce(met, axis=1, initial=0) < _LAID
+            open_[which, where] = np.maximum.reduce(met, axis=1, initial=0) < LAID
         return open_
 
-    def _place(self, stamp: Stamp, point: np.ndarray) -> tuple[int, int, int, int]:
-        """Give first row, first column, end row, end column of the shape's box in the image's coordinates."""
+    def _box(self, stamp: Stamp, point: np.ndarray) -> tuple[int, int, int, int]:
+        """Give first row, first column, end row, end column of the shape's box, in the image's coordinates."""
         top, left = int(point[0]) - stamp.anchor[0], int(point[1]) - stamp.anchor[1]
         return top, left, top + stamp.shape.shape[0], left + stamp.shape.shape[1]
+
+    def _under(self, stamp: Stamp, point: np.ndarray) -> np.ndarray:
+        """Give the state of the pixels that the shape would cover, uint16 (area,)."""
+        top, left, bottom, right = (side + self.margin for side in self._box(stamp, point))
+        return self._state[top:bottom, left:right][stamp.shape]
+
+    def free(self, stamp: Stamp, point: np.ndarray) -> bool:
+        """Say whether the shape would cover no cell there."""
+        return bool(self._under(stamp, point).max() < LAID)
 
     def taken(self, stamp: Stamp, point: np.ndarray) -> int | None:
         """Try the shape at a place.
@@ -105,17 +117,22 @@ class Canvas:
         A shape cut by the border into several pieces (or out of sight) is refused: a colour mask
         could not tell its pieces from several cells.
         """
-        top, left, bottom, right = self._place(stamp, point)
-        margin = self.margin
-        window = self._state[top + margin : bottom + margin, left + margin : right + margin]
-        bits = int(np.bitwise_or.reduce(window[stamp.shape]))
-        if bits >= _LAID or bits == self._palette:
+        top, left, bottom, right = self._box(stamp, point)
+        values = self._under(stamp, point)
+        bits = int(np.bitwise_or.reduce(values))
+        if bits & self._palette == self._palette or (
+            bits >= LAID and not self._allowed(stamp, (top, left, bottom, right), values)
+        ):
             return None
         if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
             seen = stamp.shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
             if cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)[0] != 2:
                 return None
-        return bits
+        return bits & self._palette
+
+    def _allowed(self, stamp: Stamp, box: tuple[int, int, int, int], values: np.ndarray) -> bool:
+        """Say whether a shape that meets cells may lie there; `values` are those of its pixels."""
+        return False
 
     def free_colours(self, taken: int) -> list[int]:
         """List the colours (1..) whose bits are not set."""
@@ -125,11 +142,12 @@ class Canvas:
     def lay(self, stamp: Stamp, point: np.ndarray, colour: int) -> None:
         """Draw the shape there in a colour as the next instance."""
         self.count += 1
-        top, left, bottom, right = self._place(stamp, point)
+        top, left, bottom, right = self._box(stamp, point)
+        self.cells.append((top, left, stamp.shape))
         margin = self.margin
         marked = self._state[top + margin - 1 : bottom + margin + 1, left + margin - 1 : right + margin + 1]
         bit = 1 << (colour - 1)
-        np.bitwise_or(marked, np.array([0, bit, bit | _LAID], dtype=np.uint16).take(stamp.layers), out=marked)
+        np.bitwise_or(marked, np.array([0, bit, bit | LAID], dtype=np.uint16).take(stamp.layers), out=marked)
         shape = stamp.shape
         if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
             shape = shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]

@@ -23,6 +23,7 @@ class MaskConfig:
     misfits: int = 5  # ours: shapes in a row that fit nowhere before the mask counts as full
     snap: float = 0.0  # ours, the paper has none: probability that a cell slides to its nearest neighbour
     snap_reach_px: float | None = None  # ours: a cell farther from touching than this stays; None: cell_size_px
+    overlap: float = 0.0  # ours, the paper has none: greatest share of a cell that another may cover (`OverlapCanvas`)
 
     def __post_init__(self) -> None:
         if not 1 <= self.colours <= len(COLOURS):
@@ -30,6 +31,8 @@ class MaskConfig:
         for name in ("tries", "misfits"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap={self.overlap!r}: a share of a cell's area is needed, at least 0 and below 1")
         if not 0 <= self.snap <= 1:
             raise ValueError(f"snap={self.snap!r}: a probability from 0 to 1 is needed")
         if self.snap_reach_px is not None and not self.snap_reach_px >= 0:

@@ -11,6 +11,7 @@ import numpy as np
 from .canvas import Canvas
 from .config import MaskConfig
 from .laws import make_law
+from .overlap import OverlapCanvas, OverlapRoom
 from .room import Room
 from .stamp import Stamp
 
@@ -63,13 +64,16 @@ class Layout:
     def __init__(
         self, config: MaskConfig, shape: tuple[int, int], reach_px: int, requested: int, rng: np.random.Generator
     ) -> None:
-        self.canvas = Canvas(shape, reach_px, config.colours)
+        if config.overlap:
+            self.canvas: Canvas = OverlapCanvas(shape, reach_px, config.colours, config.overlap)
+        else:
+            self.canvas = Canvas(shape, reach_px, config.colours)
         self.centres = np.zeros((requested, 2), dtype=int)
         self.shape_ids: list[int] = []
         self.trials: list[int] = []
         self._config, self._rng, self._requested = config, rng, requested
         self._law = make_law(config.placement, shape, requested, rng)
-        self._room: Room | None = None
+        self._room: Room | OverlapRoom | None = None
         self._tries = config.tries
         self._usual = 8.0  # trials that recent cells took
 
@@ -135,7 +139,8 @@ class Layout:
 
     def _search_everywhere(self, stamp: Stamp, done: int) -> Found | None:
         if self._room is None:
-            self._room = Room(self.canvas)
+            share = self._config.overlap
+            self._room = OverlapRoom(self.canvas, share) if share else Room(self.canvas)
         places = self._room.places(stamp)
         places = places[self.canvas.screen([stamp], places[None])[0]]
         if len(places) < _FEW:
@@ -167,7 +172,7 @@ class Layout:
         Neighbouring steps differ by at most one row and one column, so a cell that is stopped by
         another touches it. It stays where it was if nothing stops it within the reach.
         """
-        if not self.canvas.count:
+        if not self.canvas.count or not self.canvas.free(stamp, found.point):
             return found
         away = self.centres[: self.canvas.count] - found.point
         towards = away[(away**2).sum(axis=1).argmin()]
@@ -177,7 +182,7 @@ class Layout:
         for step in range(1, steps + 1):
             point = found.point + np.round(step / steps * towards).astype(int)
             taken = self.canvas.taken(stamp, point)
-            if taken is None:
+            if taken is None or not self.canvas.free(stamp, point):
                 return last
             if step > (self._config.placement.cell_size_px if reach is None else reach):
                 return found

@@ -30,13 +30,16 @@ class CrowdedWarning(UserWarning):
 class Mask:
     """Hold one synthetic mask.
 
-    ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement;
+    ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement; where cells
+    overlap, what is seen of each;
     ``colours`` uint8 (H, W, 3): the paper's colour mask, background black, touching cells differ;
     ``colour_of`` uint8 (placed,): colour of each cell, its position in the list of colours from 1 on;
     ``centres`` int (placed, 2): row, column drawn for each cell (the centroid of its whole shape);
     ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database;
     ``trials`` int (placed,): locations drawn from P until one could hold the cell (beyond ``tries`` of the
-    configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`).
+    configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`);
+    ``amodal`` for each cell (row, column, bool (h, w)): where its box begins and its shape in it, whole:
+    also what the border cuts (row or column may be below 0) or cells on top of it hide.
     """
 
     instances: np.ndarray
@@ -46,6 +49,12 @@ class Mask:
     placed: int
     shape_ids: np.ndarray
     trials: np.ndarray
+    amodal: tuple[tuple[int, int, np.ndarray], ...]
+
+    @property
+    def order(self) -> np.ndarray:
+        """Height of each cell where cells overlap, int (placed,): of two, the higher lies on the other."""
+        return np.arange(self.placed)
 
     @cached_property
     def colours(self) -> np.ndarray:
@@ -201,6 +210,7 @@ class MaskGenerator:
             placed=placed,
             shape_ids=np.array(layout.shape_ids, dtype=int),
             trials=np.array(layout.trials, dtype=int),
+            amodal=tuple(layout.canvas.cells),
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:

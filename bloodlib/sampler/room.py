@@ -60,8 +60,7 @@ class Room:
         """
         if not stamp.shape[stamp.anchor]:  # a ring: its middle may lie on a cell
             return np.argwhere(np.ones(self._shape, dtype=bool))
-        framed = cv2.copyMakeBorder(stamp.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-        inner = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        inner = cv2.distanceTransform(stamp.framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         radius = float(inner[stamp.anchor[0] + 1, stamp.anchor[1] + 1]) - _ROUNDING
         if radius < self._least:
             self._least = _SLACK * radius

@@ -27,20 +27,23 @@ class Stamp:
         A pixel in the shape's middle and some of its border, as offsets (row, column) from the
         anchor: where one of them meets a cell the shape cannot lie, which settles most places
         without looking at all of its pixels.
+    framed : uint8 (h + 2, w + 2)
+        The shape with an empty frame.
     layers : uint8 (h + 2, w + 2)
         2 on the shape, 1 on its 8-neighbours, 0 elsewhere.
     """
 
     def __init__(self, shape: np.ndarray) -> None:
         self.shape = np.ascontiguousarray(shape)
-        framed = cv2.copyMakeBorder(self.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        self.framed = framed = cv2.copyMakeBorder(self.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         self.layers = cv2.dilate(framed, _SQUARE) + framed
         contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         outline = np.concatenate(contours)
         moments = cv2.moments(framed)
-        x, y = round(moments["m10"] / moments["m00"]), round(moments["m01"] / moments["m00"])
-        self.anchor = (y - 1, x - 1)
+        row, col = (round(moments[m] / moments["m00"] - 1) for m in ("m01", "m10"))
+        self.anchor = (row, col)
         spread = (_ORDER * len(outline)) // (PROBES + 1)
-        self.probes = outline[spread, 0, ::-1] - np.array([y, x], dtype=np.int32)  # (k, 1, xy) -> (k, row column)
+        middle = np.array([row + 1, col + 1], dtype=np.int32)
+        self.probes = outline[spread, 0, ::-1] - middle  # (k, 1, xy) -> (k, row column)
         if self.shape[self.anchor]:
             self.probes[0] = 0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._files import package_data, read_json, replacing, write_json
+from .._files import package_data, read_json, replacing, sha256, write_json
 from ..datasets.pbc_subset import TYPE_NAMES, CellImages
 from ..gan.precision import autocast_dtype
 
@@ -232,7 +231,7 @@ def save(model: CellTypes, folder: Path, card: dict[str, Any]) -> None:
     state = {k: x.half().contiguous() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as beside:
         save_file(state, beside)
-    write_json(folder / CARD, {**card, "files": {WEIGHTS: _sha256(folder / WEIGHTS)}})
+    write_json(folder / CARD, {**card, "files": {WEIGHTS: sha256(folder / WEIGHTS)}})
 
 
 def load(folder: Path | None = None) -> CellTypes:
@@ -251,7 +250,7 @@ def load(folder: Path | None = None) -> CellTypes:
     if not (folder / CARD).is_file():
         raise FileNotFoundError(f"{folder / CARD}: is missing; train the classifier again with `{COMMAND}`")
     expected = read_json(folder / CARD)["files"][WEIGHTS]
-    found = _sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "no file"
+    found = sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "no file"
     if found != expected:
         raise ValueError(
             f"{folder / WEIGHTS}: does not match its hash (expected {expected[:12]}…, found {found[:12]}); "
@@ -262,11 +261,6 @@ def load(folder: Path | None = None) -> CellTypes:
         {k: x.float() if x.is_floating_point() else x for k, x in load_file(folder / WEIGHTS).items()}
     )
     return model.to(memory_format=torch.channels_last).eval()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,9 @@ def test_what_cannot_be_paired_is_refused(tmp_path):
         make(tmp_path, pairing="stain")
     with pytest.raises(ValueError, match="tiles of one size"):
         blind.make_sheets(tiles(4, 0), tiles(4, 0, side=30), np.random.default_rng(0), tmp_path)
+    one_smear = [replace(tile, source="r0", group="g0") for tile in tiles(8, 40)]
+    with pytest.raises(ValueError, match="none is left for pair 1"):  # a smear is no partner for itself
+        blind.make_sheets(one_smear, [], np.random.default_rng(0), tmp_path, pairs=0, floor_pairs=1)
     assert not (tmp_path / "key.json").exists()
 
 

@@ -84,8 +84,8 @@ def _blind(result: dict[str, Any]) -> str:
     for kind, name in names.items():
         if one := result.get(kind):
             low, high = one["interval"]
-            share = f"{one['told_apart']} of {one['n']} ({one['share']:.0%})"
-            rows.append(f"| {name} | {share} | {low:.0%} to {high:.0%} |")
+            share = f"{one['told_apart']} of {one['n']} ({100 * one['share']:.0f} %)"
+            rows.append(f"| {name} | {share} | {100 * low:.0f} to {100 * high:.0f} % |")
     return "\n".join(rows)
 
 
@@ -109,7 +109,7 @@ def _fidelity(result: dict[str, Any]) -> str:
 
 def _memory(result: dict[str, Any]) -> str:
     rows = [
-        "| tiles | distance to the nearest training image, as a share of that to the second nearest |",
+        "| tiles | distance to the nearest training image / to the second nearest |",
         "|---|---:|",
     ]
     for kind, one in result.items():
@@ -128,7 +128,7 @@ def readme(root: Path, model: str = MODEL) -> str:
     text = re.sub(r"\{cite:([tp])\}`([a-z]+)(\d+)`", _cited, text)
     text = re.sub(r"^```\{warning\}\n(.*?)\n```", r"**Warning.** \1", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^(\S.*)\n: (.+)\n\n?", r"- **\1**: \2\n", text, flags=re.MULTILINE)
-    text = re.sub(r"^:{3,}.*\n\n?", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^:{3,}.*\n", "", text, flags=re.MULTILINE)
     return text.rstrip() + "\n"
 
 

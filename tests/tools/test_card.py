@@ -83,7 +83,7 @@ def test_numbers_come_from_results_about_this_painter_alone(root):
     store(root, "mine-blind", HASHES["full"], TOLD)
     store(root, "z-other", "cccc", {"kid": {"test": {"values": {"repainted": {"mean": 9.999, "std": 0}}}}})
     text = card.readme(root)
-    assert "29 of 40 (72%) | 56% to 85%" in text
+    assert "29 of 40 (72 %) | 56 to 85 % |" in text
     assert "| repainted (test part) | 1.234 | 0.300 |" in text
     assert "| repainted | 0.948 ± 0.010 | 0.870 ± 0.020 |" in text
     assert "| sampled | 0.912 |" in text
@@ -96,6 +96,7 @@ def test_the_readme_is_plain_markdown(root):
     assert not re.search(r"\{\{|\}\}|\{\w+(:\w+)?\}`|^:::|^: ", text, flags=re.MULTILINE)
     assert "- **name**: `chula_rbc12-laptop`" in text
     assert "after Bailo et al. (2019)" in text
+    assert "of all other files)\n\n**How to use it.**" in text
     assert "**Warning.** Not for diagnosis" in text
 
 

@@ -216,7 +216,7 @@ def write_coco(
         images.append(image | ({"group": smear.group} if smear.group else {}))
         for instance, box in enumerate(ndimage.find_objects(smear.instances), start=1):
             cell = smear.instances[box] == instance
-            shape = _polygons(cell, box) if segmentation == "polygon" else _run_lengths(smear.instances, instance, box)
+            shape = _polygons(cell, box) if segmentation == "polygon" else run_lengths(smear.instances, instance, box)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -233,7 +233,7 @@ def write_coco(
     write_json(path, {"images": images, "annotations": annotations, "categories": categories}, indent=None)
 
 
-def _run_lengths(instances: np.ndarray, instance: int, box: tuple[slice, slice]) -> dict[str, Any]:
+def run_lengths(instances: np.ndarray, instance: int, box: tuple[slice, slice]) -> dict[str, Any]:
     """Encode a cell from the columns it touches: run lengths go down the columns, so the rest is offset."""
     rows, columns = instances.shape
     strip = (instances[:, box[1]] == instance).ravel(order="F")

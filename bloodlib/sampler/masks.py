@@ -5,64 +5,19 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import asdict, replace
 
-import cv2
 import numpy as np
 
 from ..smears import Smear
 from ..statistics import Table1, measure_cells
-from .canvas import COLOURS
 from .config import MaskConfig
 from .laws import law_options
 from .layout import Layout
+from .mask import CrowdedWarning, Mask
 from .placement import PlacementConfig
 from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
-
-
-class CrowdedWarning(UserWarning):
-    """Says that fewer cells were placed than requested, since no shape drawn fits anywhere any more."""
-
-
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """Hold one synthetic mask.
-
-    ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement; where cells
-    overlap, what is seen of each;
-    ``colours`` uint8 (H, W, 3): the paper's colour mask, background black, touching cells differ;
-    ``colour_of`` uint8 (placed,): colour of each cell, its position in the list of colours from 1 on;
-    ``centres`` int (placed, 2): row, column drawn for each cell (the centroid of its whole shape);
-    ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database;
-    ``trials`` int (placed,): locations drawn from P until one could hold the cell (beyond ``tries`` of the
-    configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`);
-    ``amodal`` for each cell (row, column, bool (h, w)): where its box begins and its shape in it, whole:
-    also what the border cuts (row or column may be below 0) or cells on top of it hide.
-    """
-
-    instances: np.ndarray
-    colour_of: np.ndarray
-    centres: np.ndarray
-    requested: int
-    placed: int
-    shape_ids: np.ndarray
-    trials: np.ndarray
-    amodal: tuple[tuple[int, int, np.ndarray], ...]
-
-    @property
-    def order(self) -> np.ndarray:
-        """Height of each cell where cells overlap, int (placed,): of two, the higher lies on the other."""
-        return np.arange(self.placed)
-
-    @cached_property
-    def colours(self) -> np.ndarray:
-        """The paper's colour mask, uint8 (H, W, 3), made when first asked for."""
-        table = np.zeros((1, 256, 3), dtype=np.uint8)
-        table[0, 1 : len(COLOURS) + 1] = COLOURS
-        index = np.append(np.uint8(0), self.colour_of).take(self.instances)
-        return cv2.LUT(cv2.merge([index] * 3), table)  # (H, W) -> (H, W, 3)
+from .writing import write_masks
 
 
 class MaskGenerator:
@@ -187,6 +142,18 @@ class MaskGenerator:
         ValueError
             If the shape has no pixels or the count is negative.
         """
+        mask = self.draw(rng, shape, count)
+        if mask.placed < mask.requested:
+            height, width = mask.instances.shape
+            warnings.warn(
+                f"{mask.placed} of {mask.requested} cells placed: {width}×{height} px hold no more of these shapes",
+                CrowdedWarning,
+                stacklevel=2,
+            )
+        return mask
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None) -> Mask:
+        """Draw one mask as `sample` does, leaving it to the caller to see whether all cells found room."""
         shape = tuple(int(side) for side in (shape or self.config.shape))
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError(f"shape={shape!r}: needed is (height, width) with sides of at least 1 px")
@@ -196,12 +163,6 @@ class MaskGenerator:
         layout = Layout(self.config, shape, self.shapes.reach_px, requested, rng)
         layout.fill(self.shapes.draw)
         placed = layout.canvas.count
-        if placed < requested:
-            warnings.warn(
-                f"{placed} of {requested} cells placed: {shape[1]}×{shape[0]} px hold no more of these shapes",
-                CrowdedWarning,
-                stacklevel=2,
-            )
         return Mask(
             instances=layout.canvas.instances,
             colour_of=np.array(layout.canvas.colours, dtype=np.uint8),
@@ -229,24 +190,46 @@ class MaskGenerator:
         whole = {**config, "shape": tuple(config["shape"]), "placement": placement, "shapes": shapes}
         return cls(ShapeDatabase.from_arrays(arrays, shapes), MaskConfig(**whole))
 
+    def __reduce__(self):
+        """Travel to workers as small arrays, without what was softened for drawing."""
+        return type(self).from_arrays, (self.to_arrays(), self.to_dict())
+
     def write(
-        self, folder: str | os.PathLike[str], count: int, seed: int, shape: tuple[int, int] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        count: int,
+        seed: int,
+        shape: tuple[int, int] | None = None,
+        workers: int | None = None,
+        progress: bool = False,
     ) -> None:
-        """Write masks as ``instances/00000.png`` (16 bit) and ``masks/00000.png`` (the paper's colours).
+        """Write masks: ``instances/00000.png`` (16 bit), ``masks/00000.png`` (the paper's colours) and manifest.json.
 
         Parameters
         ----------
         folder : path
+            Files of the same names are replaced; each is written whole or not at all.
         count : int
             Number of masks.
         seed : int
-            Mask k is drawn from the generator of (seed, k): the same whatever is written beside it.
+            Mask k is drawn from the generator of (seed, k): the same bytes whatever is written
+            beside it, on any number of workers.
         shape : (height, width), optional
-        """
-        from ..io import write_image, write_instances
+            In pixels; that of the fitted smears if not given.
+        workers : int, optional
+            Processes; -1 for one on each core. None: one, or what `joblib.parallel_config` says, so that an
+            existing Dask cluster can do the work: ``with joblib.parallel_config(backend="dask"):``.
+        progress : bool
+            Whether to show a progress bar.
 
-        folder = Path(folder)
-        for k in range(count):
-            mask = self.sample(np.random.default_rng([seed, k]), shape)
-            write_instances(folder / "instances" / f"{k:05d}.png", mask.instances)
-            write_image(folder / "masks" / f"{k:05d}.png", mask.colours)
+        Warns
+        -----
+        CrowdedWarning
+            Once, if cells found no room in some masks; manifest.json gives requested and placed for each.
+
+        Notes
+        -----
+        With ``overlap`` in the configuration there is also coco.json, with every cell whole and as
+        far as it is seen (see `bloodlib.sampler.writing.amodal_annotations`). Book: chapter 03.
+        """
+        write_masks(self, folder, count, seed, shape, workers, progress)

@@ -1,0 +1,54 @@
+"""One synthetic mask: what the generator gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from .canvas import COLOURS
+
+
+class CrowdedWarning(UserWarning):
+    """Says that fewer cells were placed than requested, since no shape drawn fits anywhere any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Hold one synthetic mask.
+
+    ``instances`` int32 (H, W): 0 is background, cells 1..placed in the order of placement; where cells
+    overlap, what is seen of each;
+    ``colours`` uint8 (H, W, 3): the paper's colour mask, background black, touching cells differ;
+    ``colour_of`` uint8 (placed,): colour of each cell, its position in the list of colours from 1 on;
+    ``centres`` int (placed, 2): row, column drawn for each cell (the centroid of its whole shape);
+    ``requested``, ``placed``: number of cells; ``shape_ids`` int (placed,): which shape of the database;
+    ``trials`` int (placed,): locations drawn from P until one could hold the cell (beyond ``tries`` of the
+    configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`);
+    ``amodal`` for each cell (row, column, bool (h, w)): where its box begins and its shape in it, whole:
+    also what the border cuts (row or column may be below 0) or cells on top of it hide.
+    """
+
+    instances: np.ndarray
+    colour_of: np.ndarray
+    centres: np.ndarray
+    requested: int
+    placed: int
+    shape_ids: np.ndarray
+    trials: np.ndarray
+    amodal: tuple[tuple[int, int, np.ndarray], ...]
+
+    @property
+    def order(self) -> np.ndarray:
+        """Height of each cell where cells overlap, int (placed,): of two, the higher lies on the other."""
+        return np.arange(self.placed)
+
+    @cached_property
+    def colours(self) -> np.ndarray:
+        """The paper's colour mask, uint8 (H, W, 3), made when first asked for."""
+        table = np.zeros((1, 256, 3), dtype=np.uint8)
+        table[0, 1 : len(COLOURS) + 1] = COLOURS
+        index = np.append(np.uint8(0), self.colour_of).take(self.instances)
+        return cv2.LUT(cv2.merge([index] * 3), table)  # (H, W) -> (H, W, 3)

@@ -1,0 +1,129 @@
+"""Write many masks, on as many workers as wanted."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from tqdm import tqdm
+
+from .._files import write_json
+from .mask import CrowdedWarning, Mask
+
+if TYPE_CHECKING:
+    from .masks import MaskGenerator
+
+_CHUNKS, _LARGEST = 8, 16  # chunks for each worker, so that all end together; masks in one, so that progress shows
+
+
+def write_masks(
+    masks: MaskGenerator,
+    folder: str | os.PathLike[str],
+    count: int,
+    seed: int,
+    shape: tuple[int, int] | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> None:
+    """Write masks; see `MaskGenerator.write`."""
+    folder = Path(folder)
+    shape = tuple(int(side) for side in (shape or masks.config.shape))
+    size = max(1, min(_LARGEST, count // (_CHUNKS * effective_n_jobs(workers))))
+    chunks = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    run = Parallel(n_jobs=workers, return_as="generator")
+    written: list[dict[str, Any]] = []
+    with tqdm(total=count, desc="masks", unit="mask", disable=not progress) as bar:
+        for done in run(delayed(_write_some)(masks, folder, chunk, seed, shape) for chunk in chunks):
+            written.extend(done)
+            bar.update(len(done))
+    if masks.config.overlap:
+        write_json(folder / "coco.json", _coco(written, shape), indent=None)
+    facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
+    write_json(folder / "manifest.json", {"seed": seed, "shape": list(shape), "masks": facts})
+    crowded = [one["name"] for one in facts if one["placed"] < one["requested"]]
+    if crowded:
+        warnings.warn(
+            f"{len(crowded)} of {count} masks are full and hold fewer cells than were drawn for them, such as "
+            f"{crowded[0]}; manifest.json gives requested and placed for each",
+            CrowdedWarning,
+            stacklevel=3,
+        )
+
+
+def _write_some(
+    masks: MaskGenerator, folder: Path, numbers: range, seed: int, shape: tuple[int, int]
+) -> list[dict[str, Any]]:
+    from ..io import write_image, write_instances
+
+    done = []
+    for number in numbers:
+        mask = masks.draw(np.random.default_rng([seed, number]), shape)
+        name = f"{number:05d}"
+        write_instances(folder / "instances" / f"{name}.png", mask.instances)
+        write_image(folder / "masks" / f"{name}.png", mask.colours)
+        cells = amodal_annotations(mask) if masks.config.overlap else None
+        done.append({"name": name, "requested": mask.requested, "placed": mask.placed, "cells": cells})
+    return done
+
+
+def amodal_annotations(mask: Mask) -> list[dict[str, Any]]:
+    """Describe every cell of a mask, whole and as far as it is seen, in the words of COCO.
+
+    Parameters
+    ----------
+    mask : Mask
+
+    Returns
+    -------
+    list of dict
+        Of each cell, from the lowest to the topmost: ``segmentation``, ``bbox``, ``area`` (all of it that
+        lies in the image, also what others hide), ``visible_mask`` (what is seen), both as run
+        lengths, ``occlude_rate`` (hidden share) and ``instance`` (its id in the mask).
+
+    Notes
+    -----
+    ``visible_mask`` and ``occlude_rate`` are the names of COCOA (Zhu et al. 2017, Semantic amodal
+    segmentation). A program that knows none of them reads whole cells; one that paints them in
+    their order gets the instance mask.
+    """
+    from ..io.coco import run_lengths
+
+    height, width = mask.instances.shape
+    image = np.zeros(mask.instances.shape, dtype=bool)
+    cells = []
+    for k, (row, col, shape) in enumerate(mask.amodal, start=1):
+        top, left = max(row, 0), max(col, 0)
+        inside = shape[top - row : height - row, left - col : width - col]
+        rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+        top, left = top + int(rows[0]), left + int(cols[0])
+        cell = inside[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        box = (slice(top, top + cell.shape[0]), slice(left, left + cell.shape[1]))
+        image[box] = cell
+        area, seen = int(np.count_nonzero(cell)), int(np.count_nonzero(mask.instances[box] == k))
+        cells.append(
+            {
+                "instance": k,
+                "bbox": [left, top, cell.shape[1], cell.shape[0]],
+                "area": area,
+                "iscrowd": 0,
+                "segmentation": run_lengths(image, True, box),
+                "visible_mask": run_lengths(mask.instances, k, box),
+                "occlude_rate": round(1 - seen / area, 4),
+            }
+        )
+        image[box] = False
+    return cells
+
+
+def _coco(written: list[dict[str, Any]], shape: tuple[int, int]) -> dict[str, Any]:
+    images, annotations = [], []
+    for number, one in enumerate(written, start=1):
+        images.append({"id": number, "file_name": f"{one['name']}.png", "width": shape[1], "height": shape[0]})
+        for cell in one["cells"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": 1, **cell})
+    categories = [{"id": 1, "name": "red blood cell"}]
+    return {"images": images, "annotations": annotations, "categories": categories}

@@ -125,7 +125,7 @@ class Canvas:
         ):
             return None
         if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
-            seen = stamp.shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
+            seen = stamp.cell[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
             if cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)[0] != 2:
                 return None
         return bits & self._palette
@@ -143,12 +143,12 @@ class Canvas:
         """Draw the shape there in a colour as the next instance."""
         self.count += 1
         top, left, bottom, right = self._box(stamp, point)
-        self.cells.append((top, left, stamp.shape))
+        self.cells.append((top, left, stamp.cell))
         margin = self.margin
         marked = self._state[top + margin - 1 : bottom + margin + 1, left + margin - 1 : right + margin + 1]
         bit = 1 << (colour - 1)
         np.bitwise_or(marked, np.array([0, bit, bit | LAID], dtype=np.uint16).take(stamp.layers), out=marked)
-        shape = stamp.shape
+        shape = stamp.cell
         if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
             shape = shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]
             top, left = max(top, 0), max(left, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .canvas import COLOURS
 from .placement import PlacementConfig
 from .shapes import ShapeConfig
@@ -23,6 +25,8 @@ class MaskConfig:
     misfits: int = 5  # ours: shapes in a row that fit nowhere before the mask counts as full
     snap: float = 0.0  # ours, the paper has none: probability that a cell slides to its nearest neighbour
     snap_reach_px: float | None = None  # ours: a cell farther from touching than this stays; None: cell_size_px
+    rim_px: float = 0.0  # ours, the paper has none: background that a cell keeps around itself
+    rim_share: float = 1.0  # ours: share of the cells that keep it
     overlap: float = 0.0  # ours, the paper has none: greatest share of a cell that another may cover (`OverlapCanvas`)
 
     def __post_init__(self) -> None:
@@ -35,5 +39,9 @@ class MaskConfig:
             raise ValueError(f"overlap={self.overlap!r}: a share of a cell's area is needed, at least 0 and below 1")
         if not 0 <= self.snap <= 1:
             raise ValueError(f"snap={self.snap!r}: a probability from 0 to 1 is needed")
+        if not 0 <= self.rim_px < np.inf:
+            raise ValueError(f"rim_px={self.rim_px!r}: a length in pixels of 0 or more is needed")
+        if not 0 <= self.rim_share <= 1:
+            raise ValueError(f"rim_share={self.rim_share!r}: a share from 0 to 1 is needed")
         if self.snap_reach_px is not None and not self.snap_reach_px >= 0:
             raise ValueError(f"snap_reach_px={self.snap_reach_px!r}: a length in pixels of 0 or more is needed")

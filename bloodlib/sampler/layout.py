@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Layout:
     def __init__(
         self, config: MaskConfig, shape: tuple[int, int], reach_px: int, requested: int, rng: np.random.Generator
     ) -> None:
+        reach_px += math.ceil(config.rim_px)
         if config.overlap:
             self.canvas: Canvas = OverlapCanvas(shape, reach_px, config.colours, config.overlap)
         else:
@@ -91,7 +93,7 @@ class Layout:
             cells = max(1, min(_AHEAD, self.canvas.count // _SHARE, self._requested - self.canvas.count))
             while len(waiting) < cells:
                 shape, shape_id = draw(self._rng)
-                waiting.append((Stamp(shape), shape_id))
+                waiting.append((Stamp(shape, self._rim_px()), shape_id))
             points, parents = self._propose(cells)
             likely = self.canvas.screen([waiting[k][0] for k in range(len(points))], points) | (parents >= 0)
             for k in range(len(points)):
@@ -104,6 +106,11 @@ class Layout:
                 self._lay(stamp, found)
                 self.shape_ids.append(shape_id)
                 self.trials.append(found.trials)
+
+    def _rim_px(self) -> float:
+        """Draw the background that the next cell keeps around itself."""
+        rim_px, share = self._config.rim_px, self._config.rim_share
+        return rim_px if rim_px and (share == 1 or self._rng.random() < share) else 0.0
 
     def _propose(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw locations of the next few cells; see `AdhesionLaw.ahead`."""

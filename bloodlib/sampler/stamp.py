@@ -11,16 +11,37 @@ PROBES = 32
 _ORDER = np.append(0, 1 + np.arange(PROBES) * 13 % PROBES)
 
 
+def with_rim(cell: np.ndarray, rim_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give a shape in a larger box, and in the same box the shape with all pixels within `rim_px` of it.
+
+    Examples
+    --------
+    >>> cell, grown = with_rim(np.ones((1, 1), dtype=bool), 1.0)
+    >>> cell.sum(), grown.astype(int).tolist()
+    (np.int64(1), [[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    """
+    cell = np.pad(cell, int(rim_px))
+    distance = cv2.distanceTransform((~cell).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return cell, distance <= rim_px
+
+
 class Stamp:
     """Hold a shape with what is needed to try it at many places.
 
     Parameters
     ----------
     shape : bool (h, w)
+        The cell.
+    rim_px : float
+        Background that the cell keeps around itself.
         One cell, at least one pixel.
 
     Attributes
     ----------
+    shape : bool (h, w)
+        The pixels that the cell needs free: its own, and those of its rim.
+    cell : bool (h, w)
+        The cell alone, in the same box.
     anchor : (row, column)
         The centroid, rounded: the pixel of the shape's box that lies on the location.
     probes : int (PROBES + 1, 2)
@@ -33,8 +54,10 @@ class Stamp:
         2 on the shape, 1 on its 8-neighbours, 0 elsewhere.
     """
 
-    def __init__(self, shape: np.ndarray) -> None:
-        self.shape = np.ascontiguousarray(shape)
+    def __init__(self, shape: np.ndarray, rim_px: float = 0.0) -> None:
+        self.cell = self.shape = np.ascontiguousarray(shape)
+        if rim_px >= 1:
+            self.cell, self.shape = with_rim(self.cell, rim_px)
         self.framed = framed = cv2.copyMakeBorder(self.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         self.layers = cv2.dilate(framed, _SQUARE) + framed
         contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

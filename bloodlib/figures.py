@@ -1,0 +1,290 @@
+"""The drawings of the chapters on the painter: the pipeline, training curves, snapshots, styles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch, FancyBboxPatch
+
+from .io import read_image
+from .plots import colour_instances
+
+if TYPE_CHECKING:
+    from .gan.styles import Styles
+
+
+def mosaic(shapes: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
+    """Lay binary shapes out on one sheet, all at one scale.
+
+    Parameters
+    ----------
+    shapes : sequence of bool (h, w)
+    columns : int
+
+    Returns
+    -------
+    bool (H, W)
+
+    Examples
+    --------
+    >>> mosaic([np.ones((2, 2)), np.ones((1, 1))], columns=2).astype(int)
+    array([[0, 0, 0, 0, 0, 0, 0, 0],
+           [0, 1, 1, 0, 0, 1, 0, 0],
+           [0, 1, 1, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0, 0, 0]])
+    """
+    side = 2 + max(max(shape.shape) for shape in shapes)
+    rows = -(-len(shapes) // columns)
+    sheet = np.zeros((rows * side, columns * side), dtype=bool)
+    for k, shape in enumerate(shapes):
+        (row, column), (height, width) = divmod(k, columns), shape.shape
+        top, left = row * side + (side - height) // 2, column * side + (side - width) // 2
+        sheet[top : top + height, left : left + width] = shape
+    return sheet
+
+
+def pipeline(
+    image: np.ndarray, instances: np.ndarray, shapes: Sequence[np.ndarray], drawn: np.ndarray, painted: np.ndarray
+) -> Figure:
+    """Draw the way from annotated smears to synthetic ones (Bailo et al. 2019, Fig. 2), two columns wide.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        One of the annotated smears.
+    instances : int32 (H, W)
+        Its mask.
+    shapes : sequence of bool (h, w)
+        Some of the shape database.
+    drawn : int32 (h, w)
+        A synthetic mask.
+    painted : uint8 (h, w, 3)
+        The smear painted on it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left column the masks, right column the pictures; from top: what is given, what is learnt, what is made.
+    """
+    figure, axes = plt.subplots(3, 2, figsize=(7, 7.6), height_ratios=[1, 0.8, 1], layout="constrained")
+    figure.get_layout_engine().set(hspace=0.2, wspace=0.16)
+    given, learnt, made = axes
+    pictures = {
+        given[0]: ("annotated masks", colour_instances(instances)),
+        given[1]: ("smears", image),
+        learnt[0]: ("shape database", mosaic(shapes)),
+        made[0]: ("synthetic mask", colour_instances(drawn)),
+        made[1]: ("synthetic smear", painted),
+    }
+    for axis, (title, picture) in pictures.items():
+        axis.imshow(picture, cmap="gray")
+        axis.set_title(title)
+    _painter(learnt[1])
+    for axis in axes.flat:
+        axis.axis("off")
+    down, across = ((0.5, -0.03), (0.5, 1.16)), ((1.02, 0.5), (-0.02, 0.5))
+    _arrow(figure, given[0], learnt[0], "a  cut out", *down)
+    _arrow(figure, given[1], learnt[1], "b  train", *down)
+    _arrow(figure, given[0], learnt[1], "", (1.02, 0.15), (0.0, 0.98))
+    _arrow(figure, learnt[0], made[0], "c  lay out", *down)
+    _arrow(figure, learnt[1], made[1], "d  paint", *down)
+    _arrow(figure, made[0], made[1], "", *across)
+    return figure
+
+
+def _painter(axis: Axes) -> None:
+    """Draw the box that stands for the three networks and the styles."""
+    axis.set(xlim=(0, 1), ylim=(0, 1), title="painter")
+    parts = (
+        "G paints a mask in a style",
+        "D tells painted from real",
+        "E reads each cell's style",
+        "clusters of these styles",
+    )
+    for k, text in enumerate(parts):
+        box = FancyBboxPatch((0.03, 0.79 - 0.25 * k), 0.94, 0.17, boxstyle="round,pad=0.02", fc="#f3e9ef", ec="#7a2e5c")
+        axis.add_patch(box)
+        axis.text(0.5, 0.875 - 0.25 * k, text, ha="center", va="center", fontsize=11)
+
+
+def _arrow(figure: Figure, tail: Axes, head: Axes, label: str, start: tuple, end: tuple) -> None:
+    """Draw an arrow between places of two axes, given as shares of their sides, and its label beside it."""
+    arrow = ConnectionPatch(start, end, tail.transAxes, head.transAxes, arrowstyle="-|>", mutation_scale=18, lw=2)
+    arrow.set(color="#7a2e5c", zorder=5)
+    figure.add_artist(arrow).set_in_layout(False)
+    if label:
+        beside = tail.annotate(label, start, xycoords="axes fraction", xytext=(8, -12), textcoords="offset points")
+        beside.set(fontsize=12, color="#7a2e5c", va="center")
+
+
+def training_curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], balance: float = 0.5, smoothed: int = 40
+) -> Figure:
+    """Draw the losses of some trainings side by side, as running means.
+
+    Parameters
+    ----------
+    histories : mapping of str to mapping of str to sequence of float
+        Title -> the history of a `Synthesizer`: ``stage``, ``step``, the losses and ``seconds``.
+    balance : float
+        Value of both GAN curves where the discriminators cannot tell: ½ for least squares at two scales.
+    smoothed : int
+        Each mean is over this fraction of the training.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column per training: above the GAN terms with the balance dotted, below all other terms.
+    """
+    figure, axes = plt.subplots(
+        2, len(histories), figsize=(1.2 + 3.4 * len(histories), 5.6), squeeze=False, sharex="col", layout="constrained"
+    )
+    for (title, history), (above, below) in zip(histories.items(), axes.T, strict=True):
+        values = {name: np.asarray(x, dtype=float) for name, x in history.items()}
+        first = int(values["step"][values["stage"] == 1].max(initial=0))
+        steps = values["step"] + np.where(values["stage"] == 2, first + 1, 0)
+        width = max(1, len(steps) // smoothed)
+        above.plot(steps, _running_mean(values["gan"], width), label="G: GAN term")
+        above.plot(steps, _running_mean(values["d_real"] + values["d_fake"], width), label="D: both halves")
+        above.axhline(balance, linestyle=":", color="black", label="balance")
+        others = set(values) - {"stage", "step", "seconds", "gan", "d_real", "d_fake"}
+        for name in sorted(name for name in others if values[name].any()):
+            below.plot(steps, _running_mean(values[name], width), label=name.replace("_", " "))
+        for axis in (above, below):
+            axis.axvline(first, color="0.7")
+            axis.set_ylim(bottom=0)
+            if len(axis.lines) > 1:
+                axis.legend(fontsize=9.5)
+        above.set(title=title, ylim=(0, 3 * balance))  # what the first steps do above that says nothing
+        below.set(xlabel="step")
+    axes[0, 0].set_ylabel("GAN terms")
+    axes[1, 0].set_ylabel("other terms")
+    return figure
+
+
+def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, "valid")
+
+
+def snapshots(folder: str | Path, most: int = 5) -> dict[int, np.ndarray]:
+    """Read what a training painted of the same masks again and again.
+
+    Parameters
+    ----------
+    folder : path
+        Of a model; looked for are ``previews/step-*``.
+    most : int
+        How many at most: the first, the last, and between them ever sparser ones.
+
+    Returns
+    -------
+    dict of int to uint8 (H, W, 3)
+        Step -> picture; empty where the model keeps none.
+    """
+    files = {int(path.stem.split("-")[1]): path for path in Path(folder).glob("previews/step-*")}
+    steps = sorted(files)
+    if not steps:
+        return {}
+    if len(steps) > most:
+        steps = [steps[k] for k in np.unique(np.geomspace(1, len(steps), most).round().astype(int)) - 1]
+    return {step: read_image(files[step]) for step in steps}
+
+
+def feature_colours(features: np.ndarray) -> np.ndarray:
+    """Show style features as colours: their three main directions as red, green and blue.
+
+    Parameters
+    ----------
+    features : float (n, C)
+
+    Returns
+    -------
+    float (n, 3)
+        Each channel stretched to 0..1; a channel without spread is 0.
+    """
+    away = features - features.mean(axis=0)
+    main = away @ np.linalg.svd(away, full_matrices=False)[2][:3].T
+    main = np.pad(main, ((0, 0), (0, 3 - main.shape[1])))
+    low, high = main.min(axis=0), main.max(axis=0)
+    return (main - low) / np.maximum(high - low, 1e-6)
+
+
+def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure:
+    """Draw the style features of all cells and backgrounds in the plane that spreads them most.
+
+    Parameters
+    ----------
+    styles : Styles
+    slides : sequence of str, optional
+        Slide of each smear; without them, cells are coloured by the number of their smear.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Above coloured by style cluster, numbered at the clusters' middles; below by slide, with a legend.
+    """
+    points = np.vstack([styles.cells, styles.backgrounds]).astype(float)
+    middle = points.mean(axis=0)
+    plane = np.linalg.svd(points - middle, full_matrices=False)[2][:2].T
+    cells, backgrounds, centres = (
+        (x - middle) @ plane for x in (styles.cells, styles.backgrounds, styles.cell_centres)
+    )
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 8.6), sharex=True, sharey=True, layout="constrained")
+    ten = plt.get_cmap("tab10")
+    above.scatter(*cells.T, c=styles.cell_cluster, cmap=ten, vmin=-0.5, vmax=9.5, s=5, linewidths=0)
+    for k, place in enumerate(centres):
+        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": ten(k % 10), "lw": 1.5}
+        above.annotate(f"{k}", place, ha="center", va="center", fontsize=11, bbox=box)
+    above.set(title="by style cluster of the cells", ylabel="second main direction")
+    if slides is None:
+        shown = below.scatter(*cells.T, c=styles.cell_smear, cmap="viridis", s=5, linewidths=0)
+        figure.colorbar(shown, ax=below, label="smear")
+        below.scatter(*backgrounds.T, c=np.arange(len(backgrounds)), cmap="viridis", marker="x", s=40)
+    else:
+        names = list(dict.fromkeys(slides))
+        colours = plt.get_cmap("tab20")(np.arange(len(names)) % 20)
+        of_smear = np.array([names.index(slide) for slide in slides])
+        below.scatter(*cells.T, c=colours[of_smear[styles.cell_smear]], s=5, linewidths=0)
+        below.scatter(*backgrounds.T, c=colours[of_smear], marker="x", s=40)
+        for name, colour in zip(names, colours, strict=True):
+            below.plot([], [], "o", color=colour, label=name)
+        below.legend(
+            loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9.5, handletextpad=0.2, ncols=1 + len(names) // 21
+        )
+    below.set(title="by slide" if slides is not None else "by smear", xlabel="first main direction")
+    below.set_ylabel("second main direction")
+    return figure
+
+
+def ladder(values: Mapping[str, tuple[float, float]], label: str) -> Figure:
+    """Draw means with their spread on one axis, the smallest at the bottom.
+
+    Parameters
+    ----------
+    values : mapping of str to (mean, standard deviation)
+        Names that begin with ``within`` or ``between`` are floors: a line runs up from each.
+    label : str
+        Of the axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = sorted(values, key=lambda name: values[name][0])
+    figure, axis = plt.subplots(figsize=(7, 1 + 0.45 * len(names)), layout="constrained")
+    for row, name in enumerate(names):
+        mean, spread = values[name]
+        floor = name.startswith(("within", "between"))
+        axis.errorbar(mean, row, xerr=spread, fmt="s" if floor else "o", capsize=4, color="black" if floor else "C1")
+        if floor:
+            axis.axvline(mean, linestyle=":", color="0.5", zorder=0)
+    axis.set_yticks(range(len(names)), [f"real, {n}" if n.startswith(("within", "between")) else n for n in names])
+    axis.set(xlabel=label, ylim=(-0.6, len(names) - 0.4))
+    return figure

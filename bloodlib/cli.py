@@ -8,10 +8,12 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import bloodlib
+from bloodlib.sampler.placement import CORES, PLACEMENTS, VARIANTS, WEIGHTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,8 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     masks = _add(commands, "masks", _masks, "write synthetic instance masks")
     _add_set(masks)
     _add_output(masks, count=10)
-    masks.add_argument("--placement", choices=("adhesion", "uniform"), default="adhesion")
     masks.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the smears")
+    masks.add_argument("--workers", type=_workers, default=1, help="processes; -1 for one on each core (default 1)")
+    law = {"placement": PLACEMENTS, "variant": VARIANTS, "core": CORES, "weights": WEIGHTS}
+    for name, allowed in law.items():
+        masks.add_argument(f"--{name}", choices=allowed, default=allowed[0], help=f"of Eq. 3 (default {allowed[0]})")
+    masks.add_argument("--snap", type=float, default=0.0, help="probability that a cell slides to its neighbour")
+    masks.add_argument("--overlap", type=float, default=0.0, help="share of a cell that another may cover")
 
     fit = _add(commands, "fit", _fit, "learn to make smears like those of a set")
     _add_set(fit)
@@ -109,6 +116,12 @@ def _size(text: str) -> tuple[int, int]:
     if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, such as 640x480")
     return int(height), int(width)
+
+
+def _workers(text: str) -> int:
+    if text != "-1" and (not text.isdigit() or int(text) < 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers; write 1 or more, or -1 for every core")
+    return int(text)
 
 
 def _positive(text: str) -> int:
@@ -161,8 +174,17 @@ def _data_describe(chosen: argparse.Namespace) -> None:
 
 
 def _masks(chosen: argparse.Namespace) -> None:
-    generator = bloodlib.MaskGenerator.fit(_load(chosen, "fit"), placement=chosen.placement)
-    generator.write(chosen.output, count=chosen.count, seed=chosen.seed, shape=chosen.size)
+    from tqdm import tqdm
+
+    names = ("placement", "variant", "core", "weights", "snap", "overlap")
+    options = {name: getattr(chosen, name) for name in names}
+    smears = tqdm(_load(chosen, "fit"), desc="reading", unit="smear", leave=False)
+    generator = bloodlib.MaskGenerator.fit(smears, **options)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        generator.write(chosen.output, chosen.count, chosen.seed, chosen.size, workers=chosen.workers, progress=True)
+    for sentence in dict.fromkeys(str(warning.message) for warning in told):
+        print(f"bloodlib: {sentence}", file=sys.stderr)
     print(f"{chosen.count} masks in {chosen.output}")
 
 

@@ -52,6 +52,29 @@ def test_masks_are_written_and_the_same_for_the_same_seed(smears, tmp_path):
     assert read_instances(tmp_path / "a" / "instances" / "00001.png").shape == (160, 240)
 
 
+def test_masks_on_two_workers_by_another_law_are_those_of_the_library(smears, tmp_path, capsys):
+    law = ["--placement", "adhesion", "--variant", "first", "--core", "zero", "--weights", "equal", "--overlap", "0.2"]
+    folder = tmp_path / "out"
+    arguments = ["masks", str(smears), "-n", "3", "--size", "200x150", "--workers", "2", *law, "-o", str(folder)]
+    assert cli.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert f"3 masks in {folder}" in out
+    assert "3/3" in err
+    options = {"variant": "first", "core": "zero", "weights": "equal", "overlap": 0.2}
+    masks = bloodlib.MaskGenerator.fit(bloodlib.load(smears), **options)
+    expected = masks.draw(np.random.default_rng([0, 2]), (150, 200))
+    assert np.array_equal(read_instances(folder / "instances" / "00002.png"), expected.instances)
+    assert (folder / "coco.json").is_file()
+
+
+def test_full_masks_are_told_in_one_sentence(smears, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, rng, shape: 500)
+    assert cli.main(["masks", str(smears), "-n", "2", "--size", "160x120", "-o", str(tmp_path / "out")]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bloodlib:")]
+    assert len(told) == 1
+    assert "2 of 2 masks are full" in told[0]
+
+
 def test_evaluate_prints_and_writes_the_scores(tmp_path, capsys):
     instances = np.zeros((30, 30), np.int32)
     instances[5:15, 5:15] = 1
@@ -77,6 +100,7 @@ def test_doctor_reports_versions_and_precision(capsys):
         (["data", "fetch", "nope"], "chula_rbc12"),
         (["data", "check", "no/such/folder"], "no/such/folder"),
         (["generate", "no/such/model", "-o", "out"], "no/such/model"),
+        (["masks", "phantom", "--overlap", "2", "-o", "out"], "overlap=2.0"),
         (["evaluate", "no/such/folder", "no/such/folder"], "no/such/folder"),
     ],
 )
@@ -91,7 +115,13 @@ def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "hint"), [("-n", "0", "whole number of at least 1"), ("--size", "9", "WIDTHxHEIGHT")]
+    ("option", "value", "hint"),
+    [
+        ("-n", "0", "whole number of at least 1"),
+        ("--size", "9", "WIDTHxHEIGHT"),
+        ("--workers", "0", "-1 for every core"),
+        ("--variant", "second", "choose from"),
+    ],
 )
 def test_bad_numbers_are_refused_before_anything_runs(option, value, hint, capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:

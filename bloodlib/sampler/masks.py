@@ -92,6 +92,7 @@ class MaskGenerator:
             placement, variant, core, cell_size_px or 46.0, sigma_px, n_init, weights, dict(law or {})
         )
         law_options(config)
+        MaskConfig(0.0, 0.0, (1, 1), config, **options)
         varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
         measures, cut, sides = [], [], []
         for smear in smears:

@@ -235,7 +235,7 @@ def test_fit_refuses_unknown_options_before_reading():
     with pytest.raises(ValueError, match="placement 'adhesion' has no 'parents'; allowed are none"):
         MaskGenerator.fit(unread(), law={"parents": 3})
     with pytest.raises(ValueError, match="colours=0"):
-        fitted(colours=0)
+        MaskGenerator.fit(unread(), colours=0)
 
 
 def test_a_stored_generator_draws_the_same_masks():

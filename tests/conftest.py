@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,26 @@ def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("no filled cache of real data: set BLOODLIB_DATA, or put it at ../shared/data")
     monkeypatch.setenv("BLOODLIB_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def laid() -> Callable[..., list]:
+    """Give a maker of smears without a picture, whose discs were laid by known constants on a larger canvas."""
+    import numpy as np
+
+    from bloodlib.sampler.masks import MaskConfig, MaskGenerator
+    from bloodlib.sampler.placement import PlacementConfig
+    from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase
+    from bloodlib.smears import Smear, relabel
+
+    disc, shape, still = np.hypot(*np.mgrid[-6:7, -6:7]) <= 6.2, (100, 130), ShapeConfig(False, False, (1.0, 1.0))
+
+    def make(constants, number, seed=0, group="a", count=54):
+        config = constants.apply(MaskConfig(count, 1, shape, PlacementConfig(cell_size_px=13.0), still))
+        masks = MaskGenerator(ShapeDatabase([disc], still), config)
+        canvas = tuple(side + 40 for side in shape)
+        made = [masks.sample(np.random.default_rng([seed, k]), canvas, count).instances for k in range(number)]
+        image = np.zeros((*shape, 3), np.uint8)
+        return [Smear(image, relabel(mask[20:-20, 20:-20])[0], group=group) for mask in made]
+
+    return make

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..smears import Smear
 from ..statistics import Table1, measure_cells
 from .config import MaskConfig
+from .constants import LayoutConstants
+from .excitation import one_of
 from .laws import law_options
 from .layout import Layout
 from .mask import CrowdedWarning, Mask
 from .placement import PlacementConfig
 from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
 from .writing import write_masks
+
+if TYPE_CHECKING:
+    from .fitting import FitConfig
 
 
 class MaskGenerator:
@@ -52,10 +58,11 @@ class MaskGenerator:
         n_init: int | None = None,
         weights: str = "printed",
         law: Mapping[str, float] | None = None,
+        layout: str | FitConfig | LayoutConstants = "given",
         augment: bool = True,
         **options,
     ) -> MaskGenerator:
-        """Measure the smears and cut out their shapes, reading each smear once.
+        """Measure the smears and cut out their shapes, reading each smear once (a fitted layout reads them again).
 
         Parameters
         ----------
@@ -77,6 +84,10 @@ class MaskGenerator:
             Weights of the cells in Eq. 3 (see `bloodlib.sampler.placement.component_weights`).
         law : mapping of str to float, optional
             Options of the law, for those that have any.
+        layout : {"given", "fitted"}, FitConfig or LayoutConstants
+            Where the layout's constants come from: the arguments above, or (minutes) the choice that makes
+            masks lie most like the cells of these smears, see `bloodlib.sampler.fitting.fit_layout`; or an earlier
+            such choice. Then placement, variant, core, sigma_px, n_init, law and snap are not looked at.
         augment : bool
             Whether drawn shapes are rotated, scaled and flipped.
         **options
@@ -88,6 +99,8 @@ class MaskGenerator:
             If an option is not known, or the smears hold no complete cell.
         """
         # Checked before any smear is read.
+        if isinstance(layout, str):
+            one_of("layout", layout, ("given", "fitted"))
         config = PlacementConfig(
             placement, variant, core, cell_size_px or 46.0, sigma_px, n_init, weights, dict(law or {})
         )
@@ -95,6 +108,7 @@ class MaskGenerator:
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
         varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
         measures, cut, sides = [], [], []
+        smears = smears if isinstance(smears, Sequence) else list(smears)
         for smear in smears:
             cells = measure_cells(smear.instances, smear.image)
             measures.append(cells)
@@ -106,6 +120,12 @@ class MaskGenerator:
         height, width = np.mean(sides, axis=0).round().astype(int)
         shape = (int(height), int(width))
         masks = MaskConfig(table.count_mean, table.count_std, shape, config, varied, **options)
+        if layout != "given":
+            if not isinstance(layout, LayoutConstants):
+                from .fitting import fit_layout
+
+                layout = fit_layout(smears, None if layout == "fitted" else layout).constants
+            masks = layout.apply(masks)
         return cls(ShapeDatabase.select(cut, varied), masks)
 
     def draw_count(self, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> int:

@@ -4,6 +4,7 @@ import pytest
 from bloodlib.sampler.config import MaskConfig
 from bloodlib.sampler.constants import PUBLISHED, LayoutConstants
 from bloodlib.sampler.fitting import FitConfig, constants_at, fit_layout
+from bloodlib.sampler.masks import MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
 
 QUICK = {"coarse": 8, "fine": 3, "finalists": 2, "smears": 2, "repeats": 1}
@@ -52,6 +53,18 @@ def test_the_same_seed_finds_the_same_constants(laid):
     first = fit_layout(real, config)
     assert fit_layout(real, config) == first
     assert (first.constants.snap, first.constants.rim) == (0, 0)
+
+
+def test_a_generator_takes_fitted_constants_or_fits_them(laid):
+    real = laid(SNAPPED, 2)
+    config = FitConfig(freedom="snap", coarse=2, fine=0, finalists=1, smears=1, repeats=1)
+    wanted = fit_layout(real, config).constants
+    given = MaskGenerator.fit(iter(real), layout=wanted)
+    fitted = MaskGenerator.fit(iter(real), layout=config)
+    assert given.config == fitted.config == wanted.apply(MaskGenerator.fit(real).config)
+    assert fitted.config.snap == wanted.snap
+    with pytest.raises(ValueError, match="layout='best' is not known; allowed are 'given', 'fitted'"):
+        MaskGenerator.fit(real, layout="best")
 
 
 @pytest.mark.parametrize(

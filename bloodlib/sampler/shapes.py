@@ -34,7 +34,7 @@ class ShapeConfig:
     flip: bool = True  # the paper's: horizontal and vertical
     scale: tuple[float, float] = (0.9, 1.1)  # the paper scales but states no range: ours
     min_area: float = 0.25  # ours: below this share of the median area it is a fragment or a platelet
-    max_area: float = 3.0  # ours: above it, several cells (the paper's largest, 71×87 px, is about 3 medians)
+    max_area: float = 2.5  # ours: above it, a white cell or several red ones; the largest red cell of Chula has 2
     max_contact: float = 0.15  # ours: share of the outline that lies against one neighbour; above it, it was cut there
     max_dent: float = 0.05  # ours: deepest dent / equivalent diameter: knobs, peanuts, bites
     min_solidity: float = 0.9  # ours: area / convex area, against outlines crumpled all around

@@ -160,7 +160,8 @@ class Group:
 
         Parameters
         ----------
-        constants : LayoutConstants
+        constants : LayoutConstants or sequence of them
+            Of several each counterpart has one, drawn at random: slides differ, masks of one slide do not.
         number : int
             With fewer than 19 nothing can be rejected at the 5 % level.
         seed : int
@@ -168,10 +169,12 @@ class Group:
         most : int, optional
             Smears of the group to make again, at even steps; all of them if not given.
         """
-        masks = self.generator(constants)
+        choices = [constants] if isinstance(constants, LayoutConstants) else list(constants)
+        generators = [self.generator(choice) for choice in choices]
         curves, short, picture = [], [], None
         for run in range(number):
             rng, parts = np.random.default_rng([seed, run]), []
+            masks = generators[int(rng.integers(len(generators)))]
             for k in spread_over(range(len(self.counts)), most):
                 instances, crowded = self._make(masks, rng, k, round(self.counts[k] * self._surplus))
                 picture = instances if picture is None else picture
@@ -248,3 +251,39 @@ def distance(observed: np.ndarray, simulated: np.ndarray, spread: np.ndarray) ->
     parts = {name: float(mean_curve(deviation[part])) for name, part in PARTS.items()}
     known = [value for value in parts.values() if not np.isnan(value)]
     return {**parts, "all": float(np.mean(known)) if known else float("nan")}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Hold how one layout does against one group: its counterparts, `p_values` and `distance`."""
+
+    made: Counterparts
+    p: Mapping[str, float]
+    distance: Mapping[str, float]
+
+
+def compare(
+    group: Group,
+    layouts: Mapping[str, LayoutConstants | Sequence[LayoutConstants]],
+    simulations: int,
+    spread: np.ndarray,
+    seed: int = 0,
+) -> dict[str, Comparison]:
+    """Put layouts to the test on one group.
+
+    Parameters
+    ----------
+    group : Group
+    layouts : mapping of str to LayoutConstants or sequence of them
+    simulations : int
+        Counterparts of each layout.
+    spread : float (38,)
+        From `between_images`.
+    seed : int
+    """
+    found = {}
+    for name, constants in layouts.items():
+        made = group.simulate(constants, simulations, seed)
+        p = p_values(group.observed, made.curves)
+        found[name] = Comparison(made, p, distance(group.observed, made.mean, spread))
+    return found

@@ -12,6 +12,7 @@ from bloodlib.realism import (
     Group,
     between_images,
     by_group,
+    compare,
     distance,
     layout_curve,
     p_values,
@@ -75,6 +76,22 @@ def test_a_layout_is_told_from_another_and_not_from_itself(laid):
         assert set(found) == {*PARTS, "all together"}
     assert max(own) > 0.05
     assert max(rejected) == 0.05
+
+
+def test_each_counterpart_has_one_of_several_constants(laid):
+    group = Group(laid(PUBLISHED["uniform"], 2))
+    snapped = LayoutConstants(kind="uniform", snap=1.0, snap_reach=2.0)
+    touching = group.simulate([PUBLISHED["uniform"], snapped], 24).curves[:, PARTS["touching share"]].ravel()
+    # Snapped counterparts are above 0.8, the others below 0.7; 24 fair coins all fall alike with 1e-7.
+    assert 0 < (touching > 0.75).sum() < 24
+
+
+def test_a_comparison_holds_what_its_parts_say(laid):
+    group = Group(laid(PUBLISHED["uniform"], 2))
+    spread = np.ones(38)
+    (found,) = compare(group, {"uniform": PUBLISHED["uniform"]}, 3, spread).values()
+    assert found.p == p_values(group.observed, found.made.curves)
+    assert found.distance == distance(group.observed, found.made.mean, spread)
 
 
 def test_spread_between_images_is_pooled_within_groups(laid):

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
-from ..realism import between_images, by_group, distance
+from ..realism import Group, between_images, by_group, distance
 from ..smears import Smear
 from .constants import LayoutConstants
 from .excitation import one_of
 
-__all__ = ["FREEDOMS", "FitConfig", "LayoutFit", "constants_at", "fit_layout"]
+__all__ = ["FREEDOMS", "FitConfig", "LayoutFit", "constants_at", "fit_layout", "fit_slides"]
 
 FREEDOMS = ("eq3", "snap", "rim")  # what may be chosen, each with what stands before it
 _SIGMA, _SEEDING = (0.4, 3.0), (1.0, 60.0)  # ours: ranges; 60 times the paper's seeds are more than all cells
@@ -113,7 +113,28 @@ def fit_layout(
     """
     config = config or FitConfig()
     groups = by_group(smears, config.gap_px)
+    return _search(groups, between_images(groups.values()), config, tell)
+
+
+def fit_slides(
+    smears: Iterable[Smear], config: FitConfig | None = None, tell: Callable[[str], None] | None = None
+) -> dict[str, LayoutFit]:
+    """Choose constants as `fit_layout` does, but for each slide (or appearance group) its own.
+
+    Notes
+    -----
+    Slides differ in how their cells lie, which no single choice of constants can show. To make a new slide, take
+    those of one of these slides, at random. Book: chapter 04.
+    """
+    config = config or FitConfig()
+    groups = by_group(smears, config.gap_px)
     spread = between_images(groups.values())
+    return {name: _search({name: group}, spread, config, tell) for name, group in groups.items()}
+
+
+def _search(
+    groups: Mapping[str, Group], spread: np.ndarray, config: FitConfig, tell: Callable[[str], None] | None
+) -> LayoutFit:
     rng = np.random.default_rng(config.seed)
 
     def score(constants: LayoutConstants, number: int, seed: int) -> dict[str, float]:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from bloodlib.realism import PARTS, Group
 from bloodlib.sampler.config import MaskConfig
 from bloodlib.sampler.constants import PUBLISHED, LayoutConstants
-from bloodlib.sampler.fitting import FitConfig, constants_at, fit_layout
+from bloodlib.sampler.fitting import FitConfig, constants_at, fit_layout, fit_slides
 from bloodlib.sampler.masks import MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
 
@@ -53,6 +54,19 @@ def test_the_same_seed_finds_the_same_constants(laid):
     first = fit_layout(real, config)
     assert fit_layout(real, config) == first
     assert (first.constants.snap, first.constants.rim) == (0, 0)
+
+
+def test_every_slide_gets_constants_of_its_own(laid):
+    config = FitConfig(freedom="snap", **QUICK)
+    slides = {"a": laid(SNAPPED, 2), "b": laid(PUBLISHED["uniform"], 2, seed=1, group="b")}
+    fits = fit_slides(slides["a"] + slides["b"], config)
+    assert list(fits) == ["a", "b"]
+    assert set(fits["b"].distances) == {"b", "all"}
+    touching = {}
+    for name, fit in fits.items():  # with the cells of the first slide
+        made = Group(slides["a"]).simulate(fit.constants, 5).mean
+        touching[name] = made[PARTS["touching share"]].item()
+    assert touching["a"] > touching["b"] + 0.2
 
 
 def test_a_generator_takes_fitted_constants_or_fits_them(laid):

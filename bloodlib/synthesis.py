@@ -120,7 +120,8 @@ class Synthesizer:
         trainer.run()
         seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
         features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
-        styles = Styles.fit(features, config.clusters, config.style_draw, seed, [smear.kinds for smear in seen])
+        kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
+        styles = Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes)
         about = {
             "profile": profile,
             "seed": seed,
@@ -237,7 +238,9 @@ class Synthesizer:
         count = int(instances.max(initial=0))
         classes = np.zeros(count, dtype=np.int64) if classes is None else classes
         ids, kinds = with_objects(instances, classes, objects, self.config.cell_classes)
-        drawn = self.styles.sample(rng, kinds, style)[0] if features is None or len(kinds) > count + 1 else None
+        drawn = None
+        if features is None or len(kinds) > count + 1:
+            drawn, _ = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
         if features is not None:
             if len(features) != count + 1:
                 raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
@@ -283,7 +286,7 @@ class Synthesizer:
         mask = self.layout.sample(rng, shape, count)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
         ids, kinds = with_objects(mask.instances, np.zeros(mask.placed), objects, self.config.cell_classes)
-        features, style = self.styles.sample(rng, kinds, style)
+        features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
         image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
         return Smear(image, mask.instances, name=name), facts
@@ -359,3 +362,8 @@ class Synthesizer:
                 CrowdedWarning,
                 stacklevel=2,
             )
+
+
+def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Count the pixels of every id, at least 1 each."""
+    return np.maximum(np.bincount(instances.ravel(), minlength=len(kinds)), 1)

@@ -10,6 +10,7 @@ import numpy as np
 from .config import STYLE_DRAWS
 
 BACKGROUND, CELL = 0, 1  # semantic classes; further ones follow
+NEAREST = 12  # ours: a joint draw picks from this many instances of one smear that are nearest in size
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,8 @@ class Styles:
         Which smear each comes from.
     cluster : int64 (n,)
         Within its class; cluster 0 is the largest.
+    size_px : int64 (n,)
+        Area of each; all alike where it is not known.
     centres : tuple of float32 (K, C)
         Cluster centres, one array per class.
     draw : {"joint", "independent", "per_cell"}
@@ -39,7 +42,8 @@ class Styles:
     ``"independent"`` is the paper's: one cluster drawn per class, and every instance of the class
     gets the cluster's centre. ``"per_cell"`` draws a cluster for every instance. ``"joint"`` is
     ours: everything in one picture comes from one smear, each instance with the features of some
-    instance of its class there, so that stains stay whole and cells differ as they do on a slide.
+    instance of its class and about its size there (`NEAREST`), so that stains stay whole, cells differ
+    as they do on a slide, and a sliver at the border or a pair in one outline lends its looks to its like only.
     Book: chapter 06.
     """
 
@@ -47,6 +51,7 @@ class Styles:
     kind: np.ndarray
     smear: np.ndarray
     cluster: np.ndarray
+    size_px: np.ndarray
     centres: tuple[np.ndarray, ...]
     draw: str = "joint"
 
@@ -58,6 +63,7 @@ class Styles:
         draw: str = "joint",
         seed: int = 0,
         kinds: Sequence[np.ndarray] | None = None,
+        sizes_px: Sequence[np.ndarray] | None = None,
     ) -> Styles:
         """Cluster the features of a set of smears.
 
@@ -71,6 +77,8 @@ class Styles:
         seed : int
         kinds : sequence of int (n_i + 1,), optional
             Semantic class of each row; all instances are cells if not given.
+        sizes_px : sequence of int (n_i + 1,), optional
+            Area of each row; joint draws do not look at sizes if not given.
 
         Raises
         ------
@@ -91,7 +99,8 @@ class Styles:
             cluster[kind == k], found = _kmeans(points[kind == k], clusters, seed)
             centres.append(found)
         smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
-        return cls(points, kind, smear, cluster, tuple(centres), draw)
+        size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
+        return cls(points, kind, smear, cluster, size_px, tuple(centres), draw)
 
     def __len__(self) -> int:
         return len(self.cell_centres)
@@ -139,7 +148,11 @@ class Styles:
         return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
 
     def sample(
-        self, rng: np.random.Generator, kinds: int | np.ndarray, style: int | None = None
+        self,
+        rng: np.random.Generator,
+        kinds: int | np.ndarray,
+        style: int | None = None,
+        sizes_px: np.ndarray | None = None,
     ) -> tuple[np.ndarray, int]:
         """Draw features for a background and its instances.
 
@@ -150,6 +163,8 @@ class Styles:
             Number of cells, or the semantic class of the background and of every instance.
         style : int, optional
             Cluster that all cells belong to; None draws.
+        sizes_px : int (count + 1,), optional
+            Area of the background and of every instance, for joint draws to go by.
 
         Returns
         -------
@@ -168,7 +183,7 @@ class Styles:
         if np.ndim(kinds) == 0:
             kinds = np.minimum(np.arange(int(kinds) + 1), CELL)
         if self.draw == "joint":
-            return self._from_one_smear(rng, kinds, style)
+            return self._from_one_smear(rng, kinds, style, sizes_px)
         out = np.zeros((len(kinds), self.features.shape[1]), dtype=np.float32)
         chosen = 0 if style is None else int(style)
         for k in np.unique(kinds):
@@ -180,7 +195,9 @@ class Styles:
             out[which] = self.centres[k][np.broadcast_to(pick, which.shape)]
         return out, chosen
 
-    def _from_one_smear(self, rng: np.random.Generator, kinds: np.ndarray, style: int | None) -> tuple[np.ndarray, int]:
+    def _from_one_smear(
+        self, rng: np.random.Generator, kinds: np.ndarray, style: int | None, sizes_px: np.ndarray | None
+    ) -> tuple[np.ndarray, int]:
         shares = self.shares
         weight = shares.any(axis=1) if style is None else shares[:, style]
         smear = int(rng.choice(len(shares), p=weight / weight.sum()))
@@ -192,14 +209,20 @@ class Styles:
             if not members.any():  # this smear has none of the class: any other's will do
                 members = self.kind == k
             which = np.flatnonzero(kinds == k)
-            rows[which] = rng.choice(np.flatnonzero(members), size=len(which))
+            members = np.flatnonzero(members)
+            if sizes_px is None:
+                rows[which] = rng.choice(members, size=len(which))
+            else:
+                unlike = np.abs(np.log(sizes_px[which, None]) - np.log(self.size_px[members]))  # (instances, members)
+                near = np.argsort(unlike, axis=1, kind="stable")[:, :NEAREST]
+                rows[which] = members[near[np.arange(len(which)), rng.integers(near.shape[1], size=len(which))]]
         cells = self.cluster[rows[kinds == CELL]]
         usual = int(np.bincount(cells).argmax()) if len(cells) else int(shares[smear].argmax())
         return self.features[rows], usual if style is None else int(style)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give all arrays, to be stored."""
-        arrays = {name: getattr(self, name) for name in ("features", "kind", "smear", "cluster")}
+        arrays = {name: getattr(self, name) for name in ("features", "kind", "smear", "cluster", "size_px")}
         return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
@@ -207,8 +230,8 @@ class Styles:
         """Build the styles again from what `to_arrays` gave, in whatever precision it was stored."""
         single = {name: x.astype(np.float32) for name, x in arrays.items() if name.startswith(("features", "centres"))}
         centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
-        kind, smear, cluster = (arrays[k].astype(np.int64) for k in ("kind", "smear", "cluster"))
-        return cls(single["features"], kind, smear, cluster, centres, draw)
+        whole = (arrays[name].astype(np.int64) for name in ("kind", "smear", "cluster", "size_px"))
+        return cls(single["features"], *whole, centres, draw)
 
 
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -83,3 +83,12 @@ def test_styles_survive_storing(features):
     again = Styles.from_arrays(styles.to_arrays(), styles.draw)
     a, b = (s.sample(np.random.default_rng(5), 9)[0] for s in (styles, again))
     assert np.array_equal(a, b)
+
+
+def test_joint_draws_by_size_take_the_looks_of_cells_of_about_that_size():
+    features = [np.vstack([[0.0, 0.0], np.stack([np.linspace(0, 1, 200), np.zeros(200)], axis=1)]).astype(np.float32)]
+    sizes = [np.concatenate([[9999], 100 + np.arange(200)])]
+    styles = Styles.fit(features, clusters=3, sizes_px=sizes)
+    drawn, _ = styles.sample(np.random.default_rng(0), 3, sizes_px=np.array([9999, 100, 200, 299]))
+    np.testing.assert_allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=12)
+    assert not np.allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=1e-6)

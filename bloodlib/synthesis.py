@@ -121,7 +121,8 @@ class Synthesizer:
         seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
         features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
         kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
-        styles = Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes)
+        whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in seen]
+        styles = Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes, whole)
         about = {
             "profile": profile,
             "seed": seed,
@@ -367,3 +368,9 @@ class Synthesizer:
 def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Count the pixels of every id, at least 1 each."""
     return np.maximum(np.bincount(instances.ravel(), minlength=len(kinds)), 1)
+
+
+def _border_ids(instances: np.ndarray) -> np.ndarray:
+    """List the cells and objects that the border cuts."""
+    edges = (instances[0], instances[-1], instances[:, 0], instances[:, -1])
+    return np.setdiff1d(np.concatenate(edges), 0)

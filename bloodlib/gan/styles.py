@@ -29,6 +29,8 @@ class Styles:
         Within its class; cluster 0 is the largest.
     size_px : int64 (n,)
         Area of each; all alike where it is not known.
+    whole : bool (n,)
+        Whether the border of its smear leaves it whole; joint draws lend no looks of cut cells.
     centres : tuple of float32 (K, C)
         Cluster centres, one array per class.
     draw : {"joint", "independent", "per_cell"}
@@ -52,6 +54,7 @@ class Styles:
     smear: np.ndarray
     cluster: np.ndarray
     size_px: np.ndarray
+    whole: np.ndarray
     centres: tuple[np.ndarray, ...]
     draw: str = "joint"
 
@@ -64,6 +67,7 @@ class Styles:
         seed: int = 0,
         kinds: Sequence[np.ndarray] | None = None,
         sizes_px: Sequence[np.ndarray] | None = None,
+        whole: Sequence[np.ndarray] | None = None,
     ) -> Styles:
         """Cluster the features of a set of smears.
 
@@ -79,6 +83,8 @@ class Styles:
             Semantic class of each row; all instances are cells if not given.
         sizes_px : sequence of int (n_i + 1,), optional
             Area of each row; joint draws do not look at sizes if not given.
+        whole : sequence of bool (n_i + 1,), optional
+            Whether the smear's border leaves the instance whole; all are if not given.
 
         Raises
         ------
@@ -100,7 +106,8 @@ class Styles:
             centres.append(found)
         smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
         size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
-        return cls(points, kind, smear, cluster, size_px, tuple(centres), draw)
+        uncut = np.ones(len(kind), dtype=bool) if whole is None else np.concatenate(whole)
+        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw)
 
     def __len__(self) -> int:
         return len(self.cell_centres)
@@ -209,7 +216,7 @@ class Styles:
             if not members.any():  # this smear has none of the class: any other's will do
                 members = self.kind == k
             which = np.flatnonzero(kinds == k)
-            members = np.flatnonzero(members)
+            members = np.flatnonzero(members & self.whole if (members & self.whole).any() else members)
             if sizes_px is None:
                 rows[which] = rng.choice(members, size=len(which))
             else:
@@ -223,6 +230,7 @@ class Styles:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give all arrays, to be stored."""
         arrays = {name: getattr(self, name) for name in ("features", "kind", "smear", "cluster", "size_px")}
+        arrays["whole"] = self.whole.astype(np.uint8)
         return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
@@ -231,7 +239,7 @@ class Styles:
         single = {name: x.astype(np.float32) for name, x in arrays.items() if name.startswith(("features", "centres"))}
         centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
         whole = (arrays[name].astype(np.int64) for name in ("kind", "smear", "cluster", "size_px"))
-        return cls(single["features"], *whole, centres, draw)
+        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw)
 
 
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

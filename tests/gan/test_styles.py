@@ -92,3 +92,11 @@ def test_joint_draws_by_size_take_the_looks_of_cells_of_about_that_size():
     drawn, _ = styles.sample(np.random.default_rng(0), 3, sizes_px=np.array([9999, 100, 200, 299]))
     np.testing.assert_allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=12)
     assert not np.allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=1e-6)
+
+
+def test_cells_that_the_border_cuts_lend_no_looks_unless_there_are_no_others():
+    features = [np.array([[0, 0], [1, 0], [2, 0], [3, 0]], np.float32)]
+    cut_out = [np.array([True, True, False, True])]
+    for whole, allowed in ((cut_out, {1.0, 3.0}), ([np.array([True, False, False, False])], {1.0, 2.0, 3.0})):
+        drawn, _ = Styles.fit(features, clusters=2, whole=whole).sample(np.random.default_rng(0), 60)
+        assert set(drawn[1:, 0].tolist()) == allowed

@@ -46,6 +46,7 @@ def test_the_folder_holds_the_model_and_no_leftovers(folder):
         "styles.safetensors",
         "history.json",
         "previews",
+        "tensorboard",
     }
     about = json.loads((folder / "config.json").read_text())
     assert about["perceptual"] == "none"

@@ -16,6 +16,7 @@ ENCODER_NORMS = ("instance", "none")
 NORMS = ("instance", "pixel")
 DISCRIMINATOR_NORMS = ("instance", "spectral")
 PADDINGS = ("zeros", "reflect")
+PRESENTATION = ("checkpoint_every", "preview_every", "tensorboard_every")  # settings that change no weight
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class GanConfig:
     style_draw: str = "joint"  # ours: see bloodlib.gan.styles; "independent" is the paper's
     checkpoint_every: int = 200  # ours, steps
     preview_every: int = 200  # ours, steps
+    tensorboard_every: int = 10  # ours: steps between two points of TensorBoard's curves; 0 leaves TensorBoard out
+    compile: bool = False  # ours: torch.compile, for long trainings; takes minutes before the first step
 
     def __post_init__(self) -> None:
         for name, legal in (
@@ -121,7 +124,7 @@ class GanConfig:
         Fields at their default are left out, so that a setting added later does not disown the
         models made before it.
         """
-        plain = _departures(self, leave_out=("checkpoint_every", "preview_every", "stages"))
+        plain = _departures(self, leave_out=(*PRESENTATION, "stages"))
         content = {**plain, "stages": [_departures(stage) for stage in self.stages], **more}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .config import GanConfig
+from .layers import Hourglass, LastConvolution, initialise, norm_layer
+from .precision import working_type
+
 LABELS = 2  # one-hot semantic classes of the paper: background, red blood cell
 STRIDE = 16  # G and E halve the sides at most four times
 
@@ -59,8 +63,9 @@ def pool_instances(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]
     n, c, h, w = features.shape
     rows = int(instances.max()) + 1
     index = (instances + rows * torch.arange(n, device=instances.device).view(n, 1, 1)).flatten()  # (N·H·W,)
-    flat = features.float().permute(1, 0, 2, 3).reshape(c, -1)  # (C, N·H·W)
-    sums = torch.zeros(c, n * rows, device=flat.device).index_add(1, index, flat)
+    precise = torch.promote_types(features.dtype, torch.float32)
+    flat = features.to(precise).permute(1, 0, 2, 3).reshape(c, -1)  # (C, N·H·W)
+    sums = torch.zeros(c, n * rows, device=flat.device, dtype=precise).index_add(1, index, flat)
     sizes = torch.bincount(index, minlength=n * rows).clamp(min=1)
     means = sums / sizes  # (C, N·rows)
     pooled = means[:, index].view(c, n, h, w).permute(1, 0, 2, 3)
@@ -81,120 +86,6 @@ def feature_planes(means: Tensor, instances: Tensor) -> Tensor:
     float (C, H, W)
     """
     return means[instances].permute(2, 0, 1)
-
-
-class PixelNorm(nn.Module):
-    """Scale the channels of every pixel to a root mean square of 1 (Karras et al. 2018)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-6)
-
-
-def _norm(channels: int, kind: str = "instance") -> nn.Module:
-    return {"instance": nn.InstanceNorm2d, "pixel": lambda _: PixelNorm(), "none": lambda _: nn.Identity()}[kind](
-        channels
-    )
-
-
-def _up(inputs: int, outputs: int, kind: str, padding: str) -> nn.Sequential:
-    """Double the sides: the paper's transposed convolution, or nearest neighbour and a convolution."""
-    if kind == "transposed":
-        return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1))
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)
-    )
-
-
-class ResidualBlock(nn.Module):
-    """Add what two convolutions make of the input to the input; no activation after the sum."""
-
-    def __init__(self, channels: int, norm: str = "instance") -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            _norm(channels, norm),
-            nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            _norm(channels, norm),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-class _Level(nn.Module):
-    """Take one doubling of the sides: convolution, normalisation, noise of a learned strength, ReLU."""
-
-    def __init__(self, convolution: nn.Module, channels: int, norm: str, noise: bool) -> None:
-        super().__init__()
-        self.convolution = convolution
-        self.norm = _norm(channels, norm)
-        self.strength = nn.Parameter(torch.zeros(channels, 1, 1)) if noise else None
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        x = self.norm(self.convolution(x))
-        if self.strength is not None and noise is not None:
-            stride = noise.shape[-1] // x.shape[-1]
-            x = x + self.strength.to(x.dtype) * noise[..., ::stride, ::stride].to(x.dtype)
-        return F.relu(x)
-
-
-class Hourglass(nn.Module):
-    """Chain a 7×7 convolution, halvings, residual blocks and doublings: G and E without their last layer.
-
-    Parameters
-    ----------
-    inputs, filters, blocks : int
-    norm : {"instance", "pixel", "none"}
-    halvings : int
-    upsample, padding : str
-        As in `bloodlib.gan.config.GanConfig`.
-    skips : bool
-        Whether what the halving of the same size made is added to every doubling.
-    noise : bool
-        Whether every doubling adds noise of a learned strength.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        filters: int,
-        blocks: int,
-        *,
-        norm: str = "instance",
-        halvings: int = 4,
-        upsample: str = "transposed",
-        padding: str = "zeros",
-        skips: bool = False,
-        noise: bool = False,
-    ) -> None:
-        super().__init__()
-        self.skips = skips
-        first = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, filters, 7), _norm(filters, norm), nn.ReLU(inplace=True)]
-        self.down = nn.ModuleList([nn.Sequential(*first)])
-        for i in range(halvings):
-            wide = filters * 2**i
-            halving = nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1, padding_mode=padding)
-            self.down.append(nn.Sequential(halving, _norm(2 * wide, norm), nn.ReLU(inplace=True)))
-        self.middle = nn.Sequential(*(ResidualBlock(filters * 2**halvings, norm) for _ in range(blocks)))
-        self.up = nn.ModuleList()
-        for i in reversed(range(halvings)):
-            wide = filters * 2**i
-            self.up.append(_Level(_up(2 * wide, wide, upsample, padding), wide, norm, noise))
-
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        seen = []
-        for layer in self.down:
-            x = layer(x)
-            seen.append(x)
-        x = self.middle(x)
-        for level, beside in zip(self.up, reversed(seen[:-1]), strict=True):
-            x = level(x, noise)
-            if self.skips:
-                x = x + beside
-        return x
 
 
 class GlobalGenerator(nn.Module):
@@ -248,14 +139,15 @@ class GlobalGenerator(nn.Module):
             skips=skips,
             noise=noise,
         )
-        self.head = nn.Conv2d(filters + (inputs if feature_skip else 0), 3, 7)
+        self.head = LastConvolution(filters + (inputs if feature_skip else 0), 3)
         initialise(self)
 
     def forward(self, planes: Tensor, features: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = torch.cat([planes, features], dim=1)  # (N, labels + 1 + C, H, W)
+        kind = working_type(planes)
+        x = torch.cat([planes.to(kind), features.to(kind)], dim=1)  # (N, labels + 1 + C, H, W)
         y = self.trunk(x, noise)
         if self.feature_skip:
-            y = torch.cat([y, x.to(y.dtype)], dim=1)
+            y = torch.cat([y, x], dim=1)
         return torch.tanh(self.head(F.pad(y, (3, 3, 3, 3), mode="reflect")))
 
 
@@ -278,11 +170,12 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = Hourglass(3, filters, 0, norm=norm, upsample=upsample, padding=padding)
-        self.head = nn.Conv2d(filters, feature_channels, 7)
+        self.head = LastConvolution(filters, feature_channels)
         initialise(self, scaled=norm == "none")
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.tanh(self.head(F.pad(self.trunk(image), (3, 3, 3, 3), mode="reflect")))
+        y = self.trunk(image.to(working_type(image)))
+        return torch.tanh(self.head(F.pad(y, (3, 3, 3, 3), mode="reflect")))
 
 
 class Discriminator(nn.Module):
@@ -302,8 +195,8 @@ class Discriminator(nn.Module):
         self.layers = nn.ModuleList()
         for i in range(5):
             layer = [nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < 3 else 1, padding=2)]
-            layer += [_norm(widths[i + 1])] if 0 < i < 4 and norm == "instance" else []
-            layer += [nn.LeakyReLU(0.2)] if i < 4 else []
+            layer += [norm_layer(widths[i + 1])] if 0 < i < 4 and norm == "instance" else []
+            layer += [nn.LeakyReLU(0.2, inplace=True)] if i < 4 else []
             self.layers.append(nn.Sequential(*layer))
         initialise(self, scaled=norm == "spectral")
         if norm == "spectral":
@@ -326,7 +219,8 @@ class MultiscaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(Discriminator(labels + 1 + 3, filters, norm) for _ in range(scales))
 
     def forward(self, planes: Tensor, image: Tensor) -> list[list[Tensor]]:
-        x = torch.cat([planes, image.to(planes.dtype)], dim=1)  # (N, labels + 4, H, W)
+        kind = working_type(planes)
+        x = torch.cat([planes.to(kind), image.to(kind)], dim=1)  # (N, labels + 4, H, W)
         results = []
         for i, scale in enumerate(self.scales):
             x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if i else x
@@ -334,15 +228,29 @@ class MultiscaleDiscriminator(nn.Module):
         return results
 
 
-def initialise(module: nn.Module, *, scaled: bool = False) -> None:
-    """Draw all convolutions from N(0, 0.02²); `scaled`: so that activations keep their size without norms."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            if scaled:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            else:
-                nn.init.normal_(layer.weight, 0.0, 0.02)
-            nn.init.zeros_(layer.bias)
+def make_painter(config: GanConfig) -> tuple[GlobalGenerator, Encoder]:
+    """Build G and E as configured, weights drawn from torch's current random state."""
+    generator = GlobalGenerator(
+        config.filters,
+        config.blocks,
+        config.feature_channels,
+        config.upsample,
+        config.feature_skip,
+        config.padding,
+        norm=config.norm,
+        halvings=config.halvings,
+        skips=config.skips,
+        noise=config.noise,
+        labels=config.labels,
+    )
+    encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm, config.padding)
+    return generator, encoder
+
+
+def make_discriminator(config: GanConfig) -> MultiscaleDiscriminator:
+    """Build D as configured, weights drawn from torch's current random state."""
+    filters = config.discriminator_filters or config.filters
+    return MultiscaleDiscriminator(filters, config.discriminators, config.discriminator_norm, config.labels)
 
 
 def pad_sides(x: Tensor, multiple: int = STRIDE) -> Tensor:

@@ -3,141 +3,43 @@
 from __future__ import annotations
 
 import copy
-import json
-import logging
 import math
-import os
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.func import functional_call
 from tqdm import tqdm
 
-from .._files import replacing
 from ..smears import Smear
+from .checkpoint import (
+    CHECKPOINT,
+    clear_partial,
+    moments_of,
+    read_checkpoint,
+    restore_moments,
+    restore_networks,
+    write_checkpoint,
+)
 from .config import GanConfig, Stage
-from .data import Batch, Crops, Labelled, label, resized, to_image, to_network, views
-from .losses import adversarial, colour_difference, feature_matching
-from .networks import Encoder, GlobalGenerator, MultiscaleDiscriminator, label_planes, pad_sides, pool_instances
-from .perceptual import PerceptualLoss, load_perceptual
-from .precision import autocast_dtype
+from .data import Batch, Crops, Labelled, label, resized, views
+from .journal import Journal
+from .networks import GlobalGenerator, make_discriminator, make_painter
+from .objective import LOSSES, Objective
+from .painting import encode_smear, paint_instances
+from .perceptual import load_perceptual
+from .precision import make_fabric, memory_kept
 
-CHECKPOINT = "checkpoint.safetensors"
-PREVIEWS = "previews"
-LOSSES = ("gan", "feature_matching", "perceptual", "colour", "d_real", "d_fake")
 _PREVIEW_SIDE = 240
-_FORGOTTEN = 0.05  # share of the first weights in their running mean below which it is worth painting with
 _PREVIEW_COUNT = 3
+_FORGOTTEN = 0.05  # share of the first weights in their running mean below which it is worth painting with
 
 
 class NonFiniteLossError(RuntimeError):
-    """Say at which step and on which smears a loss stopped being a number."""
-
-
-class Objective(nn.Module):
-    """Compute all losses of one step, so that G, E and D learn from one backward pass.
-
-    Notes
-    -----
-    The painted image is judged twice: by D as it is, for G, with D's weights held constant; and
-    detached, for D. The real image is judged once and serves both. So the gradient of the sum of
-    both losses is for each network the gradient of its own loss.
-    """
-
-    def __init__(
-        self,
-        config: GanConfig,
-        generator: GlobalGenerator,
-        discriminator: MultiscaleDiscriminator,
-        encoder: Encoder | None,
-        perceptual: PerceptualLoss | None,
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
-        self.perceptual = perceptual
-
-    def forward(
-        self, image: Tensor, instances: Tensor, kinds: Tensor, features: Tensor | None, noise: Tensor
-    ) -> dict[str, Tensor]:
-        kind = self.config.gan_loss
-        planes = label_planes(instances, kinds, self.config.labels).contiguous(memory_format=torch.channels_last)
-        if features is None:
-            features, _ = pool_instances(self.encoder(image), instances)
-        painted = self.generator(planes, features, noise).float()
-        real_maps = self.discriminator(planes, image)
-        frozen = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
-        fake_maps = functional_call(self.discriminator, frozen, (planes, painted))
-        losses = {
-            "gan": adversarial(fake_maps, True, kind),
-            "feature_matching": self.config.lambda_feature_matching * feature_matching(fake_maps, real_maps),
-            "perceptual": torch.zeros((), device=image.device),
-            "colour": torch.zeros((), device=image.device),
-            "d_real": 0.5 * adversarial(real_maps, True, kind),
-            "d_fake": 0.5 * adversarial(self.discriminator(planes, painted.detach()), False, kind),
-        }
-        if self.perceptual is not None:
-            losses["perceptual"] = self.config.lambda_perceptual * self.perceptual(painted, image)
-        if self.config.lambda_colour:
-            losses["colour"] = self.config.lambda_colour * colour_difference(painted, image)
-        return losses
-
-
-@torch.no_grad()
-def encode_smear(encoder: Encoder, smear: Labelled) -> Tensor:
-    """Give the style features of every instance, float32 (M + 1, C); row 0 is the background."""
-    device = next(encoder.parameters()).device
-    x = pad_sides(to_network(smear.image))[None].to(device, memory_format=torch.channels_last)
-    height, width = smear.instances.shape
-    features = encoder(x)[:, :, :height, :width]
-    ids = torch.from_numpy(smear.instances.astype(np.int64))[None].to(device)
-    return pool_instances(features, ids)[1][0].cpu()
-
-
-@torch.no_grad()
-def paint_instances(
-    generator: GlobalGenerator,
-    instances: np.ndarray,
-    means: Tensor,
-    kinds: np.ndarray | None = None,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Paint an instance mask with one style per instance.
-
-    Parameters
-    ----------
-    generator : GlobalGenerator
-    instances : int (H, W)
-        Any size.
-    means : float (M + 1, C)
-        Style features, row 0 for the background.
-    kinds : int (M + 1,), optional
-        Semantic class of each id; every instance is a cell if not given.
-    rng : numpy.random.Generator, optional
-        Draws the noise of a generator that has noise; it is left out if not given.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
-    device = next(generator.parameters()).device
-    ids = pad_sides(torch.from_numpy(instances.astype(np.int64)))[None].to(device)
-    features = means.to(device)[ids].permute(0, 3, 1, 2)  # (1, C, H, W)
-    kind_map = None if kinds is None else torch.from_numpy(np.asarray(kinds, dtype=np.int64)).to(device)[ids]
-    planes = label_planes(ids, kind_map, generator.labels).contiguous(memory_format=torch.channels_last)
-    noise = None
-    if generator.noise and rng is not None:
-        noise = torch.from_numpy(rng.standard_normal((1, 1, *ids.shape[1:]), dtype=np.float32)).to(device)
-    return to_image(generator(planes, features, noise)[0])[: instances.shape[0], : instances.shape[1]]
+    """Say at which step and on which smears a loss or a gradient stopped being a number."""
 
 
 def learning_rate_factor(step: int, steps: int, constant: float) -> float:
@@ -161,7 +63,7 @@ class Trainer:
     smears : sequence of Smear
         Held in memory.
     folder : Path, optional
-        Where checkpoint and previews go; None keeps nothing.
+        Where checkpoint, previews and TensorBoard's files go; None keeps nothing.
     seed : int
     progress : bool
     identity : str
@@ -172,7 +74,8 @@ class Trainer:
     Nothing random lives between steps: batch `t` of stage `s` is drawn from a generator seeded by
     (seed, s, t). A checkpoint therefore holds networks, optimiser moments, step and loss history
     in one file, written beside its place and renamed: killed at any instant, training goes on from
-    the last one to the same weights as if it had never stopped.
+    the last one to the same weights as if it had never stopped (on the same machine, with the same
+    number of threads). How to read the curves: `bloodlib.gan.objective.Objective`.
     """
 
     def __init__(
@@ -188,7 +91,7 @@ class Trainer:
         self.config, self.folder, self.seed, self.progress = config, folder, seed, progress
         self.smears = [label(smear, config) for smear in smears]
         self.identity = identity
-        self.fabric = make_fabric(config)
+        self.fabric = make_fabric(config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator, self.encoder = make_painter(config)
@@ -198,10 +101,15 @@ class Trainer:
         for network in (*self._networks().values(), self.perceptual):
             if network is not None:
                 network.to(self.fabric.device, memory_format=torch.channels_last)
+        if config.compile:
+            for network in (self.generator, self.encoder, self.discriminator):
+                network.compile()
         self.stage, self.step = 0, 0
         self.history: dict[str, list[float]] = {name: [] for name in ("stage", "step", *LOSSES, "seconds")}
         self._pending: dict[str, Tensor] = {}
         self._resume()
+        watched = folder if self.fabric.is_global_zero else None
+        self.journal = Journal(watched, config.tensorboard_every, len(self.history["step"]))
 
     @property
     def painter(self) -> GlobalGenerator:
@@ -218,13 +126,17 @@ class Trainer:
         left = math.inf if stop_after is None else stop_after
         totals = [stage.step_count(len(self.smears)) for stage in self.config.stages]
         done = sum(totals[: self.stage]) + self.step
-        with tqdm(total=sum(totals), initial=done, disable=not self.progress, unit="step") as bar:
-            while self.stage < 2:
-                left -= self._run_stage(self.config.stages[self.stage], totals[self.stage], left, bar)
-                if self.step < totals[self.stage]:
-                    return False
-                self.stage, self.step, self._pending = self.stage + 1, 0, {}
-                self._save()
+        try:
+            with memory_kept(), tqdm(total=sum(totals), initial=done, disable=not self.progress, unit="step") as bar:
+                while self.stage < 2:
+                    bar.set_description(f"stage {self.stage + 1} of 2")
+                    left -= self._run_stage(self.config.stages[self.stage], totals[self.stage], left, bar)
+                    if self.step < totals[self.stage]:
+                        return False
+                    self.stage, self.step, self._pending = self.stage + 1, 0, {}
+                    self._save()
+        finally:
+            self.journal.close()
         return True
 
     def _run_stage(self, stage: Stage, total: int, budget: float, bar: tqdm) -> int:
@@ -237,7 +149,8 @@ class Trainer:
         )
         painting = [*self.generator.parameters(), *([] if second else self.encoder.parameters())]
         optimisers = [self._adam(painting), self._adam(self.discriminator.parameters())]
-        self._restore_moments(optimisers)
+        restore_moments(optimisers, self._pending)
+        self._pending = {}
         model, *wrapped = self.fabric.setup(objective, *optimisers)
         done = 0
         while self.step < total and done < budget:
@@ -253,6 +166,7 @@ class Trainer:
             bar.update()
             bar.set_postfix({k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
             overall = len(self.history["step"])
+            self.journal.scalars(overall, {**losses, "learning_rate": self.config.learning_rate * factor})
             if overall % self.config.preview_every == 0 or overall == 1:
                 self._preview(overall)
             if overall % self.config.checkpoint_every == 0:
@@ -271,22 +185,18 @@ class Trainer:
         return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=self.config.betas, fused=True)
 
     def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch) -> dict[str, float]:
-        """Take one step of all optimisers; refuses to step on a loss that is not a number."""
+        """Take one step of all optimisers; refuses to step on a loss or gradient that is not a number."""
         device = self.fabric.device
         image = batch.image.to(device, memory_format=torch.channels_last)
         features = batch.features if batch.features is None else batch.features.to(device)
         labels = (x.to(device) for x in (batch.instances, batch.kinds))
-        losses = model(image, *labels, features, batch.noise.to(device))
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise NonFiniteLossError(
-                f"loss {bad[0]!r} is {values[bad[0]]} at step {self.step} of stage {self.stage + 1} on smears "
-                f"{', '.join(batch.names)}; the last checkpoint is kept: look at these images, or lower learning_rate"
-            )
         for optimiser in optimisers:
             optimiser.zero_grad()
-        self.fabric.backward(sum(losses.values()))
+        joined, losses = model(image, *labels, features, batch.noise.to(device))
+        values = {name: float(loss) for name, loss in losses.items()}
+        self._check({f"loss {name!r}": value for name, value in values.items()}, batch)
+        self.fabric.backward(joined)
+        self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, batch)
         for optimiser in optimisers:
             optimiser.step()
         if self.average is not None:
@@ -295,13 +205,34 @@ class Trainer:
             )
         return values
 
+    def _gradient_norms(self) -> dict[str, float]:
+        """Give the length of each trained network's gradient, which is finite only if all of it is."""
+        norms = {}
+        for name in ("generator", "encoder", "discriminator"):
+            gradients = [p.grad for p in getattr(self, name).parameters() if p.grad is not None]
+            if gradients:
+                norms[name] = float(torch.stack(torch._foreach_norm(gradients)).norm())
+        return norms
+
+    def _check(self, values: dict[str, float], batch: Batch) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if not bad:
+            return
+        kept = self.folder is not None and (self.folder / CHECKPOINT).is_file()
+        raise NonFiniteLossError(
+            f"{bad[0]} is {values[bad[0]]} at step {self.step} of stage {self.stage + 1} on smears "
+            f"{', '.join(batch.names)}; "
+            + (f"the last good checkpoint is {self.folder / CHECKPOINT}" if kept else "no checkpoint was written yet")
+            + ": look at these images, or lower learning_rate"
+        )
+
     def _record(self, losses: dict[str, float], seconds: float) -> None:
         for name, value in {"stage": self.stage + 1, "step": self.step, **losses, "seconds": seconds}.items():
             self.history[name].append(round(value, 6))
 
     def _preview(self, overall: int) -> None:
         """Paint the same corners of three training masks, side by side, with their own styles."""
-        if self.folder is None or not self.fabric.is_global_zero:
+        if self.journal.folder is None:
             return
         tiles, real = [], []
         for i in np.linspace(0, len(self.smears) - 1, _PREVIEW_COUNT).astype(int):
@@ -314,18 +245,13 @@ class Trainer:
             rng = np.random.default_rng(self.seed)
             tiles.append(paint_instances(self.painter, part.instances, means, part.kinds, rng))
             real.append(part.image)
-        write_png(self.folder / PREVIEWS / f"step-{overall:06d}.png", np.hstack(tiles))
+        self.journal.picture(overall, f"step-{overall:06d}", np.hstack(tiles))
         if overall == 1:
-            write_png(self.folder / PREVIEWS / "real.png", np.hstack(real))
+            self.journal.picture(overall, "real", np.hstack(real))
 
     def _save(self, optimisers: Sequence[torch.optim.Adam] = ()) -> None:
         if self.folder is None or not self.fabric.is_global_zero:
             return
-        tensors = {f"{name}.{key}": x for name, net in self._networks().items() for key, x in net.state_dict().items()}
-        for i, optimiser in enumerate(optimisers):
-            for j, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{i}.{j}.{key}": x for key, x in moments.items()}
-        tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
         state = {
             "identity": self.identity,
             "perceptual": self.perceptual_used,
@@ -333,86 +259,21 @@ class Trainer:
             "step": self.step,
             "history": self.history,
         }
-        with replacing(self.folder / CHECKPOINT) as beside:
-            save_file(tensors, beside, metadata={"state": json.dumps(state)})
+        write_checkpoint(self.folder / CHECKPOINT, self._networks(), optimisers, state)
 
     def _resume(self) -> None:
-        path = None if self.folder is None else self.folder / CHECKPOINT
-        if path is None or not path.is_file():
+        if self.folder is None:
             return
-        with safe_open(path, "pt") as file:
-            state = json.loads(file.metadata()["state"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        clear_partial(self.folder)
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        tensors, state = read_checkpoint(path)
         if state["identity"] != self.identity or state["perceptual"] != self.perceptual_used:
             raise ValueError(
                 f"{path}: was begun with other smears, settings, seed or perceptual network "
                 f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
             )
-        for name, network in self._networks().items():
-            part = {k.removeprefix(f"{name}."): x for k, x in tensors.items() if k.startswith(f"{name}.")}
-            network.load_state_dict(part)
-        self._pending = {k: x for k, x in tensors.items() if k.startswith("optimiser.")}
+        restore_networks(self._networks(), tensors)
+        self._pending = moments_of(tensors)
         self.stage, self.step, self.history = state["stage"], state["step"], state["history"]
-
-    def _restore_moments(self, optimisers: Sequence[torch.optim.Adam]) -> None:
-        """Give the optimisers back what the checkpoint held of them, laid out in memory as their weights are.
-
-        The fused kernel walks weights and moments side by side and does not look at their strides.
-        """
-        for i, optimiser in enumerate(optimisers):
-            weights = optimiser.param_groups[0]["params"]
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, x in self._pending.items():
-                _, which, index, name = key.split(".")
-                if int(which) == i:
-                    weight = weights[int(index)]
-                    laid = torch.empty_like(weight).copy_(x) if x.shape == weight.shape else x
-                    moments.setdefault(int(index), {})[name] = laid.detach()
-            if moments:
-                optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-        self._pending = {}
-
-
-def make_painter(config: GanConfig) -> tuple[GlobalGenerator, Encoder]:
-    """Build G and E as configured, weights drawn from torch's current random state."""
-    generator = GlobalGenerator(
-        config.filters,
-        config.blocks,
-        config.feature_channels,
-        config.upsample,
-        config.feature_skip,
-        config.padding,
-        norm=config.norm,
-        halvings=config.halvings,
-        skips=config.skips,
-        noise=config.noise,
-        labels=config.labels,
-    )
-    encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm, config.padding)
-    return generator, encoder
-
-
-def make_discriminator(config: GanConfig) -> MultiscaleDiscriminator:
-    """Build D as configured, weights drawn from torch's current random state."""
-    filters = config.discriminator_filters or config.filters
-    return MultiscaleDiscriminator(filters, config.discriminators, config.discriminator_norm, config.labels)
-
-
-def make_fabric(config: GanConfig):
-    """Choose device and precision; several devices only where `fabric run` started this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the import says is about other libraries
-        from lightning_fabric import Fabric
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    probe = "cuda" if torch.cuda.is_available() else "cpu"
-    mixed = config.precision == "auto" and autocast_dtype(probe) is torch.bfloat16
-    devices = "auto" if os.environ.get("LT_CLI_USED") else 1
-    fabric = Fabric(devices=devices, precision="bf16-mixed" if mixed else "32-true")
-    fabric.launch()
-    return fabric
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write RGB uint8 as PNG, whole or not at all."""
-    with replacing(path) as beside:
-        cv2.imwrite(str(beside), image[:, :, ::-1])

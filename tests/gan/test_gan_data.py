@@ -2,8 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from bloodlib.gan.config import Stage
-from bloodlib.gan.data import Crops, fingerprint, resized, to_image, to_network
+from bloodlib.gan.config import Stage, preset
+from bloodlib.gan.data import (
+    Crops,
+    Labelled,
+    fingerprint,
+    label,
+    resized,
+    to_image,
+    to_network,
+    views,
+    with_objects,
+    without_lettering,
+)
 from bloodlib.smears import Smear
 
 
@@ -14,6 +25,10 @@ def numbered(height=40, width=56, name="a"):
     return Smear(np.stack([instances, rows, columns], axis=2).astype(np.uint8), instances, name=name)
 
 
+def labelled(name="a"):
+    return label(numbered(name=name), preset("smoke"))
+
+
 def test_images_pass_to_the_networks_and_back_unchanged():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     assert np.array_equal(to_image(to_network(image)), image)
@@ -21,43 +36,97 @@ def test_images_pass_to_the_networks_and_back_unchanged():
 
 
 @pytest.mark.parametrize("second", [False, True])
-def test_image_mask_and_styles_are_cut_and_turned_together(second):
-    smears = [numbered(name="a"), numbered(name="b")]
-    styles = [torch.arange(7.0)[:, None] * torch.ones(3) for _ in smears] if second else None
+def test_image_mask_kinds_and_styles_are_cut_and_turned_together(second):
+    smears = [Labelled(x.name, x.image, x.instances, np.array([0, 1, 2, 1, 2, 1, 2])) for x in (labelled(),) * 2]
+    told = torch.arange(7.0)[:, None] * torch.ones(3)
+    styles = [{view: told + 10 * view for view in range(8)} for _ in smears] if second else None
     crops = Crops(smears, Stage(crop=32, batch=3, steps=1), rotations=True, styles=styles)
-    corners = set()
+    corners, seen = set(), set()
     for seed in range(20):
         batch = crops.draw(np.random.default_rng(seed))
         image = torch.stack([torch.from_numpy(to_image(x)) for x in batch.image]).long()
         assert torch.equal(image[..., 0], batch.instances)
-        if second:
-            assert torch.equal(batch.features[:, 0], batch.instances.float())
+        assert torch.equal(batch.kinds, 2 - batch.instances % 2)
+        if second:  # the features are those of the view that the image is turned to
+            view = (batch.features[:, 0] - batch.instances)[:, 0, 0] / 10
+            assert torch.equal(batch.features[:, 0], batch.instances + 10 * view[:, None, None])
+            downwards = torch.stack([x[0, 0, 1:] - x[-1, -1, 1:] for x in image])  # first corner less the last
+            assert torch.equal(downwards[:, 0] > 0, view % 2 == 1)
+            assert torch.equal(downwards[:, 1] > 0, view // 2 % 2 == 1)
+            transposed = [int(x[0, 0, 1] == x[0, 1, 1]) ^ 1 for x in image]  # the row changes along the columns
+            assert transposed == (view // 4).int().tolist()
+            seen |= set(view.int().tolist())
         corners.add(tuple(image[0, 0, 0, 1:].tolist()))
     assert len(corners) > 10
+    assert not second or seen == set(range(8))
+
+
+def test_the_eight_views_are_the_symmetries_of_the_square():
+    square = Labelled("a", np.zeros((3, 3, 3), np.uint8), np.arange(9, dtype=np.int32).reshape(3, 3), np.arange(9))
+    turned = {square.view(k).instances.tobytes() for k in range(8)}
+    expected = [np.rot90(square.instances, k) for k in range(4)]
+    assert turned == {x.copy().tobytes() for turn in expected for x in (turn, turn.T)}
+    assert np.array_equal(square.view(5).instances, np.flip(square.instances, 0).T)
+    assert np.array_equal(square.view(3).kind_map, square.kind_map[::-1, ::-1])
+
+
+def test_only_square_crops_are_transposed():
+    assert views(Stage(crop=32, steps=1), flips=True, rotations=True) == (0, 1, 2, 3, 4, 5, 6, 7)
+    assert views(Stage(crop=32, steps=1), flips=False, rotations=True) == (0, 4)
+    assert views(Stage(steps=1), flips=True, rotations=True) == (0, 1, 2, 3)
+    assert views(Stage(steps=1), flips=False, rotations=False) == (0,)
+
+
+def test_objects_are_numbered_after_the_cells_and_are_a_class_of_their_own():
+    cells = np.array([[0, 1, 2, 3, 0]], np.int32)
+    objects = np.array([[2, 0, 0, 0, 1]], np.int32)
+    ids, kinds = with_objects(cells, np.array([4, 4, 4]), objects)
+    assert ids.tolist() == [[5, 1, 2, 3, 4]]
+    assert kinds.tolist() == [0, 1, 1, 1, 2, 2]
+    ids, kinds = with_objects(cells, np.array([0, 2, 1]), objects, cell_classes=3)
+    assert ids.tolist() == [[5, 1, 2, 3, 4]]
+    assert kinds.tolist() == [0, 1, 3, 2, 4, 4]
+    assert with_objects(cells, np.array([0, 0, 0]), None)[1].tolist() == [0, 1, 1, 1]
+    with pytest.raises(ValueError, match="class 2 but cell_classes is 2"):
+        with_objects(cells, np.array([0, 2, 1]), None, cell_classes=2)
+
+
+def test_green_lettering_is_painted_over_and_nothing_else_is_touched():
+    image = np.full((40, 60, 3), (200, 190, 210), np.uint8)
+    image[10:20, 10:20] = (150, 90, 110)  # a cell
+    assert without_lettering(image) is image
+    written = image.copy()
+    written[30:33, 30:50] = (20, 160, 40)
+    clean = without_lettering(written)
+    assert np.abs(clean.astype(int) - image).max() <= 2
+    assert np.array_equal(clean[:25], image[:25])
 
 
 def test_a_batch_is_decided_by_its_generator():
-    crops = Crops([numbered(), numbered(name="b")], Stage(crop=32, batch=2, steps=1), rotations=True)
+    crops = Crops([labelled(), labelled("b")], Stage(crop=32, batch=2, steps=1), rotations=True)
     first, again = (crops.draw(np.random.default_rng([0, 1, 2])) for _ in range(2))
+    other = crops.draw(np.random.default_rng([0, 1, 3]))
     assert first.names == again.names
     assert torch.equal(first.image, again.image)
+    assert torch.equal(first.noise, again.noise)
+    assert not torch.equal(first.noise, other.noise)
 
 
 def test_whole_smears_are_padded_to_multiples_of_16():
-    batch = Crops([numbered()], Stage(steps=1), flips=False).draw(np.random.default_rng(0))
+    batch = Crops([labelled()], Stage(steps=1), flips=False).draw(np.random.default_rng(0))
     assert batch.image.shape == (1, 3, 48, 64)
     assert batch.instances[0, 47, 63] == batch.instances[0, 39, 55]
 
 
 def test_resizing_never_makes_new_ids():
-    image, instances = resized(numbered(), (23, 31))
-    assert image.shape == (23, 31, 3)
-    assert set(np.unique(instances)) <= set(range(1, 7))
+    small = resized(labelled(), (23, 31))
+    assert small.image.shape == (23, 31, 3)
+    assert set(np.unique(small.instances)) <= set(range(1, 7))
 
 
 def test_crops_larger_than_a_smear_are_refused():
     with pytest.raises(ValueError, match="crop is 64 px but a smear has a side of 40 px"):
-        Crops([numbered()], Stage(crop=64, steps=1))
+        Crops([labelled()], Stage(crop=64, steps=1))
 
 
 def test_the_fingerprint_sees_names_and_pixels():

@@ -20,7 +20,7 @@ _SIGMA, _SEEDING = (0.4, 3.0), (1.0, 60.0)  # ours: ranges; 60 times the paper's
 _REACH, _RIM = (0.1, 1.0), (0.0, 0.08)  # ours, in cell sizes
 _UNSNAPPED = 0.1  # share of the range that stands for no snapping at all
 _STEP, _PARENTS = 0.12, 4  # ours: the finer search steps so far, in shares of the ranges, from so many of the best
-_DIMENSIONS = 7
+_FREE = {"eq3": slice(0, 3), "snap": slice(3, 5), "rim": slice(5, 7)}  # coordinates that each freedom adds
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class FitConfig:
     """Configure `fit_layout`; all of it is ours."""
 
     freedom: str = "rim"  # "eq3": σ, core and seeds; "snap": contact snapping too; "rim": background around cells too
-    coarse: int = 48  # constants tried over the whole range
-    fine: int = 32  # tried near the best so far
-    finalists: int = 4  # of them measured again, with other random numbers
+    coarse: int = 16  # for each freedom: values tried over the whole range of what it adds
+    fine: int = 16  # for each freedom: tried near the best so far
+    finalists: int = 3  # for each freedom: measured again, with other random numbers
     smears: int = 3  # of each group, made again for each try
     repeats: int = 3  # as many times more for finalists
     gap_px: float = 2.0  # cells with at most this much background between them count as touching
@@ -54,35 +54,34 @@ class LayoutFit:
     constants: LayoutConstants
     distances: Mapping[str, float]
     published: Mapping[str, float]
+    stages: Mapping[str, tuple[LayoutConstants, float]]
     tried: int
 
 
-def constants_at(position: np.ndarray, freedom: str = "rim") -> LayoutConstants:
+def constants_at(position: np.ndarray) -> LayoutConstants:
     """Turn a point of the unit cube into constants.
 
     Parameters
     ----------
     position : float (7,)
-        In [0, 1]: core, σ, seeding, snap, its reach, rim, its share; those that are not free are not looked at.
-    freedom : {"eq3", "snap", "rim"}
+        In [0, 1]: core, σ, seeding, snap, its reach, rim, its share; no snapping and no rim at 0.
 
     Examples
     --------
-    >>> found = constants_at(np.full(7, 0.5), "snap")
+    >>> found = constants_at(np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0, 0]))
     >>> found.core, round(found.sigma, 2), round(found.seeding, 1), round(found.snap, 2), found.rim
     ('zero', 1.1, 7.7, 0.44, 0.0)
     """
-    sigma = _SIGMA[0] * (_SIGMA[1] / _SIGMA[0]) ** position[1]
-    seeding = _SEEDING[0] * (_SEEDING[1] / _SEEDING[0]) ** position[2]
-    more = {}
-    if freedom in ("snap", "rim"):
-        more["snap"] = float(max(0.0, (position[3] - _UNSNAPPED) / (1 - _UNSNAPPED)))
-        more["snap_reach"] = float(_REACH[0] + (_REACH[1] - _REACH[0]) * position[4])
-    if freedom == "rim":
-        more["rim"] = float(_RIM[0] + (_RIM[1] - _RIM[0]) * position[5])
-        more["rim_share"] = float(position[6])
-    core = "inverted" if position[0] < 0.5 else "zero"
-    return LayoutConstants(core=core, sigma=float(sigma), seeding=float(seeding), **more)
+    core, sigma, seeding, snap, reach, rim, share = (float(value) for value in position)
+    return LayoutConstants(
+        core="inverted" if core < 0.5 else "zero",
+        sigma=_SIGMA[0] * (_SIGMA[1] / _SIGMA[0]) ** sigma,
+        seeding=_SEEDING[0] * (_SEEDING[1] / _SEEDING[0]) ** seeding,
+        snap=max(0.0, (snap - _UNSNAPPED) / (1 - _UNSNAPPED)),
+        snap_reach=_REACH[0] + (_REACH[1] - _REACH[0]) * reach,
+        rim=_RIM[0] + (_RIM[1] - _RIM[0]) * rim,
+        rim_share=share,
+    )
 
 
 def fit_layout(
@@ -106,10 +105,11 @@ def fit_layout(
     -----
     Simulated minimum distance: for every group the constants make counterparts with its own cells and counts, and
     the mean over groups of `bloodlib.realism.distance` is made small — over g(r), the nearest neighbours, the
-    touching share and the cluster size. Tried are the paper's constants, a space-filling set over the whole
-    range, then steps from the best so far; every try uses the same random numbers, so that they differ by the
-    constants alone. The best few are measured again with other numbers, since the best of many
-    is partly lucky, and the best of those is taken. Book: chapter 04.
+    touching share and the cluster size. The freedoms are added one after another: first σ, core and seeding; then
+    snapping; then rims. For each, values of what it adds are tried all over their range, with the rest near the best
+    so far, then small steps from the best; every try uses the same random numbers, so that they differ by
+    the constants alone. The best few are measured again with other numbers, since the best of many is
+    partly lucky, and the best of those is taken; the paper's constants take part. Book: chapter 04.
     """
     config = config or FitConfig()
     groups = by_group(smears, config.gap_px)
@@ -138,28 +138,44 @@ def _search(
     rng = np.random.default_rng(config.seed)
 
     def score(constants: LayoutConstants, number: int, seed: int) -> dict[str, float]:
-        found = {
-            name: distance(group.observed, group.simulate(constants, number, seed, config.smears).mean, spread)["all"]
-            for name, group in groups.items()
-        }
+        found = {}
+        for name, group in groups.items():
+            made = group.simulate(constants, number, seed, config.smears)
+            found[name] = distance(group.observed, made.mean, spread)["all"]
         return {**found, "all": float(np.mean(list(found.values())))}
 
-    tried: list[tuple[float, np.ndarray | None, LayoutConstants]] = []
+    tried: list[tuple[float, np.ndarray]] = []
 
-    def attempt(position: np.ndarray | None) -> None:
-        constants = LayoutConstants() if position is None else constants_at(position, config.freedom)
-        tried.append((score(constants, 1, config.seed)["all"], position, constants))
+    def attempt(position: np.ndarray) -> None:
+        tried.append((score(constants_at(position), 1, config.seed)["all"], position))
         if tell:
-            tell(f"{len(tried)} tried, distance {tried[-1][0]:.2f}, best {min(t[0] for t in tried):.2f}")
+            tell(f"{len(tried)} tried, distance {tried[-1][0]:.2f}, best {min(d for d, _ in tried):.2f}")
 
-    attempt(None)
-    for position in qmc.Halton(_DIMENSIONS, seed=rng).random(config.coarse):
-        attempt(position)
-    for _ in range(config.fine):
-        best = sorted((t for t in tried if t[1] is not None), key=lambda t: t[0])[:_PARENTS]
-        start = best[int(rng.integers(len(best)))][1]
-        attempt(1 - np.abs(1 - np.abs(start + rng.normal(0, _STEP, _DIMENSIONS))))  # mirrored at 0 and 1
-    final = sorted(tried, key=lambda t: t[0])[: config.finalists]
-    again = [(score(constants, config.repeats, config.seed + 1), constants) for _, _, constants in final]
-    distances, constants = min(again, key=lambda t: t[0]["all"])
-    return LayoutFit(constants, distances, score(LayoutConstants(), config.repeats, config.seed + 1), len(tried))
+    def best(number: int) -> list[np.ndarray]:
+        return [position for _, position in sorted(tried, key=lambda one: one[0])[:number]]
+
+    published = score(LayoutConstants(), config.repeats, config.seed + 1)
+    measured, stages = [(published, LayoutConstants())], {}
+    for freedom in FREEDOMS[: FREEDOMS.index(config.freedom) + 1]:
+        added = _FREE[freedom]
+        for values in qmc.Halton(added.stop - added.start, seed=rng).random(config.coarse):
+            position = _step(rng, best(1)[0], added.start) if tried else np.zeros(7)
+            position[added] = values
+            attempt(position)
+        for _ in range(config.fine):
+            near = best(_PARENTS)
+            attempt(_step(rng, near[int(rng.integers(len(near)))], added.stop))
+        final = [constants_at(position) for position in best(config.finalists)]
+        again = [(score(constants, config.repeats, config.seed + 1), constants) for constants in final]
+        measured += again
+        distances, constants = min(again, key=lambda one: one[0]["all"])
+        stages[freedom] = (constants, distances["all"])
+    distances, constants = min(measured, key=lambda one: one[0]["all"])
+    return LayoutFit(constants, distances, published, stages, len(tried))
+
+
+def _step(rng: np.random.Generator, position: np.ndarray, free: int) -> np.ndarray:
+    """Move the first so many coordinates a little, mirrored at 0 and 1."""
+    moved = position.copy()
+    moved[:free] = 1 - np.abs(1 - np.abs(moved[:free] + rng.normal(0, _STEP, free)))
+    return moved

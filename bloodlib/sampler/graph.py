@@ -155,4 +155,5 @@ class GraphLaw:
         self._known = len(centres)
 
     def _inside(self, points: np.ndarray) -> np.ndarray:
-        return points[((points >= 0) & (points < self._open.shape)).all(axis=1)]
+        (rows, cols), (height, width) = points.T, self._open.shape
+        return points[(rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)]

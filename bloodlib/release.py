@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from ._files import package_data, read_json, sha256, write_json
+from ._files import package_data, read_json, replacing, sha256, write_json
 
 FORMAT = 1
 CONFIG = "config.json"  # written last: a folder that has one is complete
@@ -172,9 +172,10 @@ def generator_hash(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def size_bytes(folder: Path) -> int:
-    """Add up the files of a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def size_bytes(path: Path) -> int:
+    """Give the size of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _parts(content: dict[str, Any]) -> list[str]:
@@ -186,7 +187,8 @@ def _copy(folder: Path, out: Path, part: str) -> int:
     file = f"{part}.safetensors"
     arrays = load_file(folder / file)
     if part in HALVED:
-        save_file({key: _halved(x, f"{file}: {key}") for key, x in arrays.items()}, out / file)
+        with replacing(out / file) as beside:  # which also gives it the usual permissions
+            save_file({key: _halved(x, f"{file}: {key}") for key, x in arrays.items()}, beside)
     else:
         shutil.copyfile(folder / file, out / file)
     return sum(x.size for x in arrays.values())

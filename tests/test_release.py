@@ -70,6 +70,7 @@ def test_the_folder_holds_what_is_needed_by_hash_and_nothing_else(full, small):
     assert set(content["files"]) == held - {"config.json"}
     assert (full / "previews" / "real.png").is_file(), "the full model keeps a real picture, the released one does not"
     assert [path.name for path in small.parent.iterdir()] == [NAME]
+    assert len({path.stat().st_mode for path in small.rglob("*") if path.is_file()}) == 1, "all readable alike"
 
 
 def test_weights_and_styles_are_stored_in_half_precision(small):

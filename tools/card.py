@@ -14,6 +14,16 @@ from bloodlib.release import CONFIG, size_bytes
 MODEL = "chula_rbc12-laptop"
 PAGE = Path("book") / "model_card.md"
 RESULTS = Path("data") / "results" / "painter"
+TITLES = {  # of what `benchmarks.painting` compares
+    "within groups": "real, the same slides",
+    "between groups": "real, other slides",
+    "repainted": "real masks, painted in their own smear's looks",
+    "repainted, wrong masks": "painted so, scored against the next smear's mask",
+    "sampled": "sampled whole: masks and looks drawn",
+    "flat colours": "real masks, filled with mean colours",
+    "blur 1 px": "real, blurred by 1 px",
+    "grid ±2": "real, with a grid of ±2 grey levels",
+}
 NO_MODEL, NO_RESULT = "not in this checkout", "not measured yet"
 FACTS = ("name", "data", "licence", "training", "network", "size", "hash", "files", "checked")
 HOLDS = {
@@ -55,22 +65,20 @@ def _about(folder: Path) -> dict[str, str]:
     data, made, config = content["data"], content["released"], content["config"]
     steps = " + ".join(f"{n:,}" for n in made["steps"])
     weights = {part: f"{n / 1e6:.2f} million" for part, n in made["weights"].items()}
+    sizes = {name: size_bytes(folder / name) for name in HOLDS if (folder / name).exists()}
+    size = sum(sizes.values())
     rows = ["| file | holds | kB |", "|---|---|---:|"]
-    for name, holds in HOLDS.items():
-        path = folder / name
-        if path.exists():
-            kilobytes = (size_bytes(path) if path.is_dir() else path.stat().st_size) / 1000
-            rows.append(f"| `{name}` | {holds} | {kilobytes:,.0f} |")
+    rows += [f"| `{name}` | {HOLDS[name]} | {n / 1000:,.0f} |" for name, n in sizes.items()]
     return {
         "name": f"`{made['name']}`",
-        "data": f"{data['title']}: the fit part, {data['smears']} smears with {data['cells']:,} cells",
+        "data": f"{data['title']}, {data['smears']} smears with {data['cells']:,} cells",
         "licence": f"weights {made['licence']}, like the code; the smears they were fitted on {made['data_licence']}",
         "training": f"{content['profile']} profile, {steps} steps in {made['seconds'] / 60:.0f} minutes on "
         f"{made['device']}, {content['precision']}; perceptual network: {content['perceptual']}; "
         f"seed {content['seed']}; torch {content['versions']['torch']}",
         "network": f"{config['filters']} filters; weights: generator {weights['generator']}, "
         f"encoder {weights['encoder']}",
-        "size": f"{size_bytes(folder) / 2**20:.1f} MiB, {made['precision']}",
+        "size": f"{size / 2**20:.1f} MiB, {made['precision']}",
         "hash": f"`{sha256(folder / CONFIG)}` (SHA-256 of `{CONFIG}`, which holds those of all other files)",
         "files": "\n".join(rows),
         "checked": f"Half precision changes a painting by {made['grey_levels']:.2g} of 255 grey levels on average, "
@@ -91,11 +99,9 @@ def _blind(result: dict[str, Any]) -> str:
 
 def _kid(result: dict[str, Any]) -> str:
     rows = ["| tiles compared with real ones | KID | ± over halvings |", "|---|---:|---:|"]
-    real = ("within groups", "between groups")
     for part, kid in result.items():
         for name, one in kid["values"].items():
-            title = f"real, {name}" if name in real else name
-            rows.append(f"| {title} ({part} part) | {one['mean']:.3f} | {one['std']:.3f} |")
+            rows.append(f"| {part} part: {TITLES.get(name, name)} | {one['mean']:.3f} | {one['std']:.3f} |")
     return "\n".join(rows)
 
 
@@ -103,7 +109,7 @@ def _fidelity(result: dict[str, Any]) -> str:
     rows = ["| smears | Dice | F1 (IoU 0.5) |", "|---|---:|---:|"]
     for name, one in result.items():
         scores = (f"{one[key]:.3f} ± {one[f'{key}_std']:.3f}" for key in ("dice", "f1_50"))
-        rows.append(f"| {name} | {' | '.join(scores)} |")
+        rows.append(f"| {TITLES.get(name, name)} | {' | '.join(scores)} |")
     return "\n".join(rows)
 
 
@@ -113,7 +119,7 @@ def _memory(result: dict[str, Any]) -> str:
         "|---|---:|",
     ]
     for kind, one in result.items():
-        rows.append(f"| {kind} | {one['nearest_to_second']['painted']:.3f} |")
+        rows.append(f"| {TITLES.get(kind, kind)} | {one['nearest_to_second']['painted']:.3f} |")
     held_out = {one["nearest_to_second"]["held_out"] for one in result.values()}
     return "\n".join([*rows, *(f"| real, of other slides | {share:.3f} |" for share in sorted(held_out))])
 
@@ -129,7 +135,7 @@ def readme(root: Path, model: str = MODEL) -> str:
     text = re.sub(r"^```\{warning\}\n(.*?)\n```", r"**Warning.** \1", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^(\S.*)\n: (.+)\n\n?", r"- **\1**: \2\n", text, flags=re.MULTILINE)
     text = re.sub(r"^:{3,}.*\n", "", text, flags=re.MULTILINE)
-    return text.rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
 def _cited(found: re.Match[str]) -> str:

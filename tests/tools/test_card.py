@@ -84,9 +84,9 @@ def test_numbers_come_from_results_about_this_painter_alone(root):
     store(root, "z-other", "cccc", {"kid": {"test": {"values": {"repainted": {"mean": 9.999, "std": 0}}}}})
     text = card.readme(root)
     assert "29 of 40 (72 %) | 56 to 85 % |" in text
-    assert "| repainted (test part) | 1.234 | 0.300 |" in text
-    assert "| repainted | 0.948 ± 0.010 | 0.870 ± 0.020 |" in text
-    assert "| sampled | 0.912 |" in text
+    assert "| test part: real masks, painted in their own smear's looks | 1.234 | 0.300 |" in text
+    assert "painted in their own smear's looks | 0.948 ± 0.010 | 0.870 ± 0.020 |" in text
+    assert "| sampled whole: masks and looks drawn | 0.912 |" in text
     assert "9.999" not in text
     assert card.NO_RESULT not in text
 

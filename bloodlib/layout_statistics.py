@@ -137,7 +137,10 @@ def _grown(instances: np.ndarray, reach_px: float) -> np.ndarray:
     owner = np.zeros(int(nearest.max()) + 1, dtype=instances.dtype)
     inside = instances > 0
     owner[nearest[inside]] = instances[inside]
-    return np.where(distance <= reach_px, owner[nearest], 0)
+    gained = (outside > 0) & (distance <= reach_px)
+    grown = instances.copy()
+    grown[gained] = owner[nearest[gained]]
+    return grown
 
 
 def touching_pairs(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:

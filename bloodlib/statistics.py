@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from .layout_statistics import (
     DeviationTest,
@@ -84,11 +85,10 @@ def measure_cells(instances: np.ndarray, image: np.ndarray | None = None) -> Cel
     label = instances[row, col] - 1
     n = int(label.max(initial=-1)) + 1
     area = np.bincount(label, minlength=n)
-    first = np.full((2, n), max(height, width))
-    last = np.zeros((2, n), dtype=int)
-    for axis, position in enumerate((row, col)):
-        np.minimum.at(first[axis], label, position)
-        np.maximum.at(last[axis], label, position)
+    box = np.tile([max(height, width)] * 2 + [1] * 2, (n, 1))
+    for k, found in enumerate(find_objects(instances)):
+        if found is not None:
+            box[k] = [side.start for side in found] + [side.stop for side in found]
 
     def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(label, weights=values, minlength=n) / np.maximum(area, 1)
@@ -97,10 +97,10 @@ def measure_cells(instances: np.ndarray, image: np.ndarray | None = None) -> Cel
     if image is not None:
         pixels = image[row, col]
         colour = np.stack([mean(pixels[:, c]) for c in range(3)], axis=1)  # (n, 3)
-    complete = (first > 0).all(axis=0) & (last[0] < height - 1) & (last[1] < width - 1)
+    complete = (box[:, :2] > 0).all(axis=1) & (box[:, 2] < height) & (box[:, 3] < width)
     return CellMeasures(
         area_px=area,
-        box=np.concatenate([first, last + 1]).T,  # (n, 4)
+        box=box,
         complete=complete,
         centre=np.stack([mean(row), mean(col)], axis=1),  # (n, 2)
         colour=colour,

@@ -138,7 +138,7 @@ def patterns(shape):
 def test_k_is_astropy_s(kind):
     RipleysKEstimator = pytest.importorskip("astropy.stats").RipleysKEstimator
     shape = (90, 123)
-    points, radii = patterns(shape)[kind], np.linspace(0.5, 60, 40)
+    points, radii = patterns(shape)[kind], np.append(np.linspace(0.5, 60, 40), [5, 8, 16, 24])  # also ties
     height, width = shape
     astropy = RipleysKEstimator(area=height * width, x_min=0, x_max=width, y_min=0, y_max=height)
     wanted = astropy(points[:, ::-1], radii, mode="translation")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from bloodlib.sampler.canvas import Canvas
 from bloodlib.sampler.config import MaskConfig
 from bloodlib.sampler.masks import MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
@@ -63,10 +64,14 @@ def test_snapped_cells_stop_where_their_rims_touch():
     assert len(touching_pairs(mask.instances, gap_px=2.0)) == 0
 
 
-def test_a_cell_of_which_only_the_rim_would_show_is_not_laid_there():
-    for seed in range(20):
-        mask = sample(seed, rim_px=4.0, shape=(30, 40), count=2)
-        assert len(np.unique(mask.instances)) == mask.placed + 1
+def test_what_shows_must_be_one_piece_without_its_rim():
+    horseshoe = np.ones((11, 11), dtype=bool)
+    horseshoe[:8, 4:7] = False  # its rims close the gap, but its ends alone are two pieces
+    stamp, canvas = Stamp(horseshoe, rim_px=2.0), Canvas((40, 40), 30, 5)
+    for seen, one_piece in ((11, True), (5, False)):  # rows of the horseshoe above the lower border
+        top = 40 - seen - 2  # of the box, which begins with the rim
+        point = np.array([top, 15]) + stamp.anchor
+        assert (canvas.taken(stamp, point) is not None) == one_piece
 
 
 @pytest.mark.parametrize(("options", "words"), [({"rim_px": -1}, "rim_px=-1"), ({"rim_share": 2}, "rim_share=2")])

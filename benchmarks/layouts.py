@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +20,26 @@ import numpy as np
 from bloodlib._files import package_data, read_json, write_json
 from bloodlib.datasets import load
 from bloodlib.layout_statistics import deviation_test
-from bloodlib.realism import PARTS, Comparison, Group, between_images, by_group, compare
+from bloodlib.realism import (
+    PARTS,
+    Comparison,
+    Group,
+    between_images,
+    by_group,
+    compare,
+    distance,
+    mean_curve,
+    spread_over,
+)
 from bloodlib.sampler.constants import PUBLISHED, LayoutConstants
 from bloodlib.sampler.fitting import FitConfig, LayoutFit, fit_layout, fit_slides
+from bloodlib.smears import Smear
 
 COMMAND = "python -m benchmarks.layouts"
 FIT, COMPARED = package_data("results", "layout_fit.json"), package_data("results", "layouts.json")
 LEVEL = 0.05
+SAME = "fitted, same slide"  # to images of the slide that are not tested; where it has this many of them:
+LEAST_REST = 3
 
 
 def versions() -> dict[str, str]:
@@ -102,18 +115,43 @@ def one_layout(group: Group, found: Comparison) -> dict:
     }
 
 
+def parts(smears: Iterable[Smear], per_group: int) -> dict[str, tuple[list[Smear], list[Smear]]]:
+    """Divide each group into the smears that are tested and the rest."""
+    members: dict[str, list[Smear]] = {}
+    for smear in smears:
+        members.setdefault(smear.group, []).append(smear)
+    tested = {name: spread_over(of, per_group) for name, of in members.items()}
+    return {name: (tested[name], [s for s in of if s not in tested[name]]) for name, of in members.items()}
+
+
+def references(group: Group, slides: list[np.ndarray], spread: np.ndarray) -> dict[str, float]:
+    """Put other real slides in a layout's place: each of them, and their mean curve, as a perfect layout would have."""
+    one = np.mean([distance(group.observed, slide, spread)["all"] for slide in slides])
+    return {
+        "another real slide": round(float(one), 3),
+        "mean of real slides": round(distance(group.observed, mean_curve(slides), spread)["all"], 3),
+    }
+
+
 def tested(dataset: str, fitted: Mapping, split: str, per_group: int, simulations: int, gap_px: float) -> dict:
     """Compare every layout with every group of the split."""
-    spread = between_images(by_group(load(dataset, split="fit"), gap_px).values())
+    known = by_group(load(dataset, split="fit"), gap_px)
+    spread = between_images(known.values())
     groups, start = {}, time.process_time()
-    for name, group in by_group(load(dataset, split=split), gap_px, per_group).items():
-        found = compare(group, layouts(fitted), simulations, spread)
+    for name, (smears, rest) in parts(load(dataset, split=split), per_group).items():
+        group, candidates = Group(smears, gap_px), layouts(fitted)
+        if len(rest) >= LEAST_REST:
+            candidates[SAME] = fit_layout(rest, FitConfig(gap_px=gap_px), spread=spread).constants
+        found = compare(group, candidates, simulations, spread)
         groups[name] = {
-            "images": len(group.curves),
+            "images": len(smears),
             "cell_px": round(group.cell_px, 2),
             "observed": rounded(group.observed),
+            "references": references(group, [slide.observed for slide in known.values()], spread),
             "layouts": {layout: one_layout(group, one) for layout, one in found.items()},
         }
+        if SAME in candidates:
+            groups[name]["same_slide"] = {"images": len(rest), "constants": significant(candidates[SAME])}
         print(name, {layout: round(one.distance["all"], 2) for layout, one in found.items()}, flush=True)
     return {
         "command": f"{COMMAND} --compare",
@@ -132,15 +170,25 @@ def tested(dataset: str, fitted: Mapping, split: str, per_group: int, simulation
 def show(stored: Mapping) -> None:
     """Print distances by group, and in how many groups each layout is rejected."""
     groups = stored["groups"]
-    names = list(next(iter(groups.values()))["layouts"])
+    names = list(dict.fromkeys(name for group in groups.values() for name in group["layouts"]))
     print(f"\n{stored['dataset']}, {stored['split']} slides: distance (0: no difference; rejected at 5 %: *)")
-    print(f"{'':>16} " + " ".join(f"{group:>9}" for group in groups) + "      mean  rejected")
+    print(f"{'':>19} " + " ".join(f"{group:>9}" for group in groups) + "      mean  rejected")
     for name in names:
-        found = [group["layouts"][name] for group in groups.values()]
-        cells = [f"{one['distance']['all']:8.2f}{'*' if one['p']['all together'] <= LEVEL else ' '}" for one in found]
-        mean = np.mean([one["distance"]["all"] for one in found])
-        rejected = sum(one["p"]["all together"] <= LEVEL for one in found)
-        print(f"{name:>16} {' '.join(cells)} {mean:9.2f}  {rejected} of {len(found)}")
+        found = [group["layouts"].get(name) for group in groups.values()]
+        cells = [
+            f"{one['distance']['all']:8.2f}{'*' if rejects(one) else ' '}" if one else f"{'–':>9}" for one in found
+        ]
+        mean = np.mean([one["distance"]["all"] for one in found if one])
+        rejected = sum(rejects(one) for one in found if one)
+        print(f"{name:>19} {' '.join(cells)} {mean:9.2f}  {rejected} of {sum(map(bool, found))}")
+    for name in next(iter(groups.values()))["references"]:
+        found = [group["references"][name] for group in groups.values()]
+        print(f"{name:>19} {' '.join(f'{value:8.2f} ' for value in found)} {np.mean(found):9.2f}")
+
+
+def rejects(one: Mapping) -> bool:
+    """Say whether a group rejects a layout, all measures together."""
+    return one["p"]["all together"] <= LEVEL
 
 
 def main() -> None:

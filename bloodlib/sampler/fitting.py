@@ -85,17 +85,22 @@ def constants_at(position: np.ndarray) -> LayoutConstants:
 
 
 def fit_layout(
-    smears: Iterable[Smear], config: FitConfig | None = None, tell: Callable[[str], None] | None = None
+    smears: Iterable[Smear],
+    config: FitConfig | None = None,
+    tell: Callable[[str], None] | None = None,
+    spread: np.ndarray | None = None,
 ) -> LayoutFit:
     """Choose the constants whose masks lie most like the cells of these smears.
 
     Parameters
     ----------
     smears : iterable of Smear
-        Those to fit on only, with their groups; at least one group needs two smears.
+        Those to fit on only, with their groups.
     config : FitConfig, optional
     tell : callable, optional
         Is told in a line of text how the search goes on.
+    spread : float (38,), optional
+        From `bloodlib.realism.between_images`; of these smears if not given: then a group needs two of them.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def fit_layout(
     """
     config = config or FitConfig()
     groups = by_group(smears, config.gap_px)
-    return _search(groups, between_images(groups.values()), config, tell)
+    return _search(groups, between_images(groups.values()) if spread is None else spread, config, tell)
 
 
 def fit_slides(

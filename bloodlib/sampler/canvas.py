@@ -26,6 +26,8 @@ COLOURS = np.array(
     dtype=np.uint8,
 )
 LAID = 1 << 15  # bit of a pixel that a cell covers; the bits below: colours of the cells within 1 px of it
+# What a cell of each colour leaves on the layers of its stamp: nothing, its colour, and that it lies there.
+_MARKS = np.array([(0, 1 << k >> 1, LAID | 1 << k >> 1) for k in range(16)], dtype=np.uint16)
 
 
 class Canvas:
@@ -81,12 +83,15 @@ class Canvas:
         """
         stride = self._state.shape[1]
         at = (points[..., 0] + self.margin) * stride + (points[..., 1] + self.margin)  # (stamps, m)
-        probes = np.stack([stamp.probes for stamp in stamps]) @ np.array([stride, 1])  # (stamps, probes)
-        open_ = self._flat.take(at + probes[:, :1]) < LAID
-        for some in (slice(1, 9), slice(9, None)):
-            which, where = open_.nonzero()
-            met = self._flat.take(at[which, where, None] + probes[which, some])  # (k, some)
-            open_[which, where] = np.maximum.reduce(met, axis=1, initial=0) < LAID
+        probes = np.array([stamp.probes for stamp in stamps])  # (stamps, probes, 2)
+        probes = np.ascontiguousarray((probes[..., 0] * stride + probes[..., 1]).T)  # (probes, stamps)
+        kept = (self._flat.take(at + probes[0][:, None]) < LAID).ravel().nonzero()[0]
+        at = at.ravel()
+        for some in (probes[1:9], probes[9:]):
+            pixels = some.take(kept // points.shape[1], axis=1) + at.take(kept)  # (some, kept)
+            kept = kept[self._flat.take(pixels).max(axis=0, initial=0) < LAID]
+        open_ = np.zeros(points.shape[:2], dtype=bool)
+        open_.ravel()[kept] = True
         return open_
 
     def _box(self, stamp: Stamp, point: np.ndarray) -> tuple[int, int, int, int]:
@@ -146,8 +151,7 @@ class Canvas:
         self.cells.append((top, left, stamp.cell))
         margin = self.margin
         marked = self._state[top + margin - 1 : bottom + margin + 1, left + margin - 1 : right + margin + 1]
-        bit = 1 << (colour - 1)
-        np.bitwise_or(marked, np.array([0, bit, bit | LAID], dtype=np.uint16).take(stamp.layers), out=marked)
+        np.bitwise_or(marked, _MARKS[colour].take(stamp.layers), out=marked)
         shape = stamp.cell
         if top < 0 or left < 0 or bottom > self.shape[0] or right > self.shape[1]:
             shape = shape[max(-top, 0) : self.shape[0] - top, max(-left, 0) : self.shape[1] - left]

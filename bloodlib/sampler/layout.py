@@ -133,7 +133,7 @@ class Layout:
         """Go on for a cell for which `done` locations were no good: by rejection, then among all places."""
         size = done
         while done < self._tries:
-            size = min(2 * size, self._tries - done, _MOST)
+            size = min(4 * size, self._tries - done, _MOST)
             points = self._law.propose(self._rng, self.centres[: self.canvas.count], size)
             (likely,) = self.canvas.screen([stamp], points[None])
             for k in likely.nonzero()[0].tolist():
@@ -167,7 +167,7 @@ class Layout:
             found = self._slide(stamp, found)
         colours = self.canvas.free_colours(found.taken)
         self.centres[self.canvas.count] = found.point
-        self.canvas.lay(stamp, found.point, colours[int(self._rng.integers(len(colours)))])
+        self.canvas.lay(stamp, found.point, colours[int(self._rng.random() * len(colours))])
         if self._room is not None:
             self._room.cut(stamp, found.point)
 

@@ -108,7 +108,8 @@ class MaskGenerator:
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
         varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
         measures, cut, sides = [], [], []
-        smears = smears if isinstance(smears, Sequence) else list(smears)
+        if layout != "given" and not isinstance(layout, LayoutConstants) and not isinstance(smears, Sequence):
+            smears = list(smears)  # to be read again
         for smear in smears:
             cells = measure_cells(smear.instances, smear.image)
             measures.append(cells)

@@ -286,7 +286,7 @@ def locations_of(
 ) -> np.ndarray:
     """Draw a location for each component picked, int (m, 2): around a cell, or anywhere for -1."""
     if picks.min(initial=0) >= 0:
-        return around(rng, centres[picks], shape, table)
+        return around(rng, centres.take(picks, axis=0), shape, table)
     points = uniform_locations(rng, shape, len(picks))
     cells = (picks >= 0).nonzero()[0]
     points[cells] = around(rng, centres[picks[cells]], shape, table)
@@ -313,16 +313,25 @@ def around(rng: np.random.Generator, centres: np.ndarray, shape: tuple[int, int]
     1 inside the image; drawing the cell again as well would take weight from cells near the border.
     """
     points = centres + table.draw(rng, len(centres))
-    for _ in range(64):
-        rows, cols = points.T
-        open_ = ((rows < 0) | (rows >= shape[0]) | (cols < 0) | (cols >= shape[1])).nonzero()[0]
+    open_ = _outside(points, shape).nonzero()[0]
+    for _ in range(8):
         if not len(open_):
             return points
-        points[open_] = centres[open_] + table.draw(rng, len(open_))
+        # Several offsets for each that is left: the first that lies inside is the one that drawing one by one gives.
+        some = centres[open_, None] + table.draw(rng, 8 * len(open_)).reshape(-1, 8, 2)
+        inside = ~_outside(some, shape)  # (open, 8)
+        first = inside.argmax(axis=1)
+        points[open_] = some[np.arange(len(open_)), first]
+        open_ = open_[~inside.any(axis=1)]
     # A canvas so small that offsets hardly ever hit it: draw from z over its few pixels instead.
     for k in open_:
         points[k] = _draw_inside(rng, centres[k], shape, table)
     return points
+
+
+def _outside(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    rows, cols = points[..., 0], points[..., 1]
+    return (rows < 0) | (rows >= shape[0]) | (cols < 0) | (cols >= shape[1])
 
 
 def _draw_inside(

@@ -34,7 +34,7 @@ class Room:
         free = np.uint8(1) - canvas.covered()
         self._distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         self._image = self._distance[tuple(slice(self._margin, self._margin + side) for side in self._shape)]
-        self._greatest = float(self._image.max())
+        self._greatest = min(float(self._image.max()), sum(free.shape))  # without any cell it is not defined
         self._least = math.inf  # pixels at least this far from any cell are listed
         self._listed = np.zeros(0, dtype=int)  # flat, on the padded canvas
 

@@ -219,7 +219,7 @@ class ShapeDatabase:
         """
         index = int(rng.integers(len(self.shapes)))
         # The same numbers are drawn whatever is switched on, so that layouts stay comparable.
-        turn, size, up, across = rng.random(4)
+        turn, size, up, across = rng.random(4).tolist()
         config = self.config
         low, high = config.scale
         angle = 2 * np.pi * turn if config.rotate else 0.0

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 _SQUARE = np.ones((3, 3), dtype=np.uint8)
-PROBES = 32
+_ROWS = 16
+PROBES = 2 * _ROWS
 # The first few probes are to lie on different sides.
-_ORDER = np.append(0, 1 + np.arange(PROBES) * 13 % PROBES)
+_SPREAD = np.arange(_ROWS) * 7 % _ROWS / (_ROWS - 1)
 
 
 def with_rim(cell: np.ndarray, rim_px: float) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +32,9 @@ class Stamp:
     Parameters
     ----------
     shape : bool (h, w)
-        The cell.
+        One cell in one piece, cropped to its box, so that every row holds a pixel.
     rim_px : float
         Background that the cell keeps around itself.
-        One cell, at least one pixel.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class Stamp:
     anchor : (row, column)
         The centroid, rounded: the pixel of the shape's box that lies on the location.
     probes : int (PROBES + 1, 2)
-        A pixel in the shape's middle and some of its border, as offsets (row, column) from the
-        anchor: where one of them meets a cell the shape cannot lie, which settles most places
-        without looking at all of its pixels.
+        A pixel in the shape's middle and both ends of some of its rows, as offsets (row, column)
+        from the anchor: where one of them meets a cell the shape cannot lie, which settles most
+        places without looking at all of its pixels.
     framed : uint8 (h + 2, w + 2)
         The shape with an empty frame.
     layers : uint8 (h + 2, w + 2)
@@ -60,13 +60,16 @@ class Stamp:
             self.cell, self.shape = with_rim(self.cell, rim_px)
         self.framed = framed = cv2.copyMakeBorder(self.shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         self.layers = cv2.dilate(framed, _SQUARE) + framed
-        contours, _ = cv2.findContours(framed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        outline = np.concatenate(contours)
         moments = cv2.moments(framed)
-        row, col = (round(moments[m] / moments["m00"] - 1) for m in ("m01", "m10"))
+        area = moments["m00"]
+        row, col = round(moments["m01"] / area - 1), round(moments["m10"] / area - 1)
         self.anchor = (row, col)
-        spread = (_ORDER * len(outline)) // (PROBES + 1)
-        middle = np.array([row + 1, col + 1], dtype=np.int32)
-        self.probes = outline[spread, 0, ::-1] - middle  # (k, 1, xy) -> (k, row column)
-        if self.shape[self.anchor]:
-            self.probes[0] = 0
+        height, width = self.shape.shape
+        rows = (_SPREAD * (height - 1)).astype(np.intp)
+        some = self.shape.take(rows, axis=0)  # (_ROWS, w)
+        self.probes = probes = np.empty((PROBES + 1, 2), dtype=np.intp)
+        probes[1::2, 0] = probes[2::2, 0] = rows
+        probes[1::2, 1] = some.argmax(axis=1)
+        probes[2::2, 1] = (width - 1) - some[:, ::-1].argmax(axis=1)
+        probes[0] = (row, col) if self.shape[row, col] else probes[1]
+        probes -= self.anchor

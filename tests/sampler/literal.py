@@ -35,13 +35,14 @@ def literal_maps(centres, shape, cell_size, sigma, core, n_init, variant="final"
         yield previous
 
 
-def literal_mask(rng, draw, count, shape, law, colours=10, tries=100_000):
+def literal_mask(rng, draw, count, shape, law, colours=10, tries=100_000, hoist=False):
     """Draw a mask: for each cell the map, a shape, and locations until one is free and leaves a colour.
 
     `draw(rng)` gives a binary shape; `law` is (cell_size, sigma, core, n_init, variant, weights). Shapes are drawn
     whole on a canvas padded by their size, which is cropped at the end. Returns the instances, the colour of every
     pixel (1..colours), the centres, and how many locations each took; fewer than `count` cells if one found no
-    place in so many tries.
+    place in so many tries. Every location is drawn from the map with `rng.choice`; with `hoist` the map is summed up
+    once for all tries of a cell, which draws the same and is the one shortcut here.
     """
     cell_size, sigma, core, n_init, variant, weights = law
     canvas, pad, centres, trials = None, 0, [], []
@@ -51,8 +52,8 @@ def literal_mask(rng, draw, count, shape, law, colours=10, tries=100_000):
             z = literal_z(centres[-1], shape, cell_size, sigma, core)
             seeds_sum = seeds_sum + z if len(centres) <= n_init else seeds_sum
         previous = next_map(i, previous, seeds_sum, z, shape, n_init, variant, weights)
-        cumulative = np.cumsum(previous)
         cell = draw(rng)
+        cumulative = np.cumsum(previous) if hoist else None
         if max(cell.shape) > pad:  # the canvas of earlier cells gets a wider border
             wider = max(cell.shape) + 20
             fresh = np.zeros((2, shape[0] + 2 * wider, shape[1] + 2 * wider), dtype=np.int32)
@@ -60,7 +61,10 @@ def literal_mask(rng, draw, count, shape, law, colours=10, tries=100_000):
                 fresh[:, wider - pad : pad - wider, wider - pad : pad - wider] = canvas
             canvas, pad = fresh, wider
         for trial in range(1, tries + 1):
-            location = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+            if hoist:
+                location = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+            else:
+                location = rng.choice(previous.size, p=previous.ravel())
             centre = np.array(np.unravel_index(location, shape))
             colour = _colour_if_free(rng, canvas, pad, cell, centre, shape, colours)
             if colour:

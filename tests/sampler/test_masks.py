@@ -13,6 +13,7 @@ from bloodlib.sampler.canvas import COLOURS, Canvas
 from bloodlib.sampler.layout import Layout
 from bloodlib.sampler.masks import CrowdedWarning, MaskConfig, MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
+from bloodlib.sampler.room import Room
 from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase
 from bloodlib.sampler.stamp import Stamp
 from bloodlib.smears import Smear
@@ -245,6 +246,36 @@ def test_a_stored_generator_draws_the_same_masks():
     a, b = (g.sample(np.random.default_rng(1)) for g in (masks, again))
     assert np.array_equal(a.instances, b.instances)
     assert np.array_equal(a.colours, b.colours)
+
+
+RING = disc(6) & ~np.pad(disc(3), 3)
+HORSESHOE = np.ones((11, 11), bool)
+HORSESHOE[4:, 3:8] = False
+ODD_SHAPES = [RING, HORSESHOE, np.eye(9, dtype=bool), np.ones((1, 1), bool), np.ones((1, 14), bool), disc(2)]
+
+
+def places_that_hold(canvas, stamp):
+    everywhere = np.argwhere(np.ones(canvas.shape, bool))
+    return everywhere[[canvas.taken(stamp, point) is not None for point in everywhere]]
+
+
+@pytest.mark.parametrize("rim_px", [0.0, 2.5])
+def test_no_place_that_holds_a_shape_is_ruled_out(rim_px):
+    rng, canvas = np.random.default_rng(0), Canvas((36, 44), 30, 10)
+    stamps = [Stamp(shape, rim_px) for shape in ODD_SHAPES]
+    room = Room(canvas)
+    for k in range(12):
+        for stamp in (stamps[k % 6], stamps[(k + 1) % 6]):
+            holds = places_that_hold(canvas, stamp)
+            assert canvas.screen([stamp], holds[None]).all()
+            assert {tuple(place) for place in holds} <= {tuple(place) for place in room.places(stamp).tolist()}
+        if len(holds):
+            point = rng.choice(holds)
+            canvas.lay(stamp, point, canvas.free_colours(canvas.taken(stamp, point))[0])
+            room.cut(stamp, point)
+    everywhere, holds = np.argwhere(np.ones(canvas.shape, bool)), places_that_hold(canvas, stamps[0])
+    assert canvas.screen([stamps[0]], everywhere[None]).sum() < len(holds) + 200  # most of the others are
+    assert len(room.places(stamps[-1])) < 0.7 * len(everywhere)
 
 
 @pytest.mark.parametrize("colour", range(1, 11))

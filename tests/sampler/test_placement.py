@@ -152,6 +152,15 @@ def test_value_at_a_pixel_is_the_map_s(variant, core, weights):
         np.testing.assert_allclose(values.reshape(SHAPE), probability_map(CENTRES, SHAPE, config), atol=1e-12)
 
 
+@pytest.mark.parametrize("config", [law(), law(core="zero"), law(sigma_px=0.2), PlacementConfig()])
+def test_offsets_are_the_inverse_of_the_cumulative_sum(config):
+    table = config.table
+    offsets = table.draw(np.random.default_rng(0), 300_000)
+    levels = np.random.default_rng(0).random(300_000) * table.values.sum()
+    flat = np.searchsorted(np.cumsum(table.values), levels, side="right")
+    assert np.array_equal((offsets + table.reach) @ (2 * table.reach + 1, 1), np.minimum(flat, table.values.size - 1))
+
+
 def test_mass_inside_is_what_normalises_z():
     table = law().table
     wanted = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -263,28 +263,35 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
     return figure
 
 
-def ladder(values: Mapping[str, tuple[float, float]], label: str) -> Figure:
-    """Draw means with their spread on one axis, the smallest at the bottom.
+def ladder(panels: Mapping[str, Mapping[str, tuple[float, float]]], label: str, floors: Collection[str] = ()) -> Figure:
+    """Draw means with their spread, one panel under the other, the smallest mean at the bottom.
 
     Parameters
     ----------
-    values : mapping of str to (mean, standard deviation)
-        Names that begin with ``within`` or ``between`` are floors: a line runs up from each.
+    panels : mapping of str to mapping of str to (mean, standard deviation)
+        Title of the panel -> name of the row -> values.
     label : str
         Of the axis.
+    floors : collection of str
+        Rows that the others are to be compared with: black squares, with a line through the panel.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    names = sorted(values, key=lambda name: values[name][0])
-    figure, axis = plt.subplots(figsize=(7, 1 + 0.45 * len(names)), layout="constrained")
-    for row, name in enumerate(names):
-        mean, spread = values[name]
-        floor = name.startswith(("within", "between"))
-        axis.errorbar(mean, row, xerr=spread, fmt="s" if floor else "o", capsize=4, color="black" if floor else "C1")
-        if floor:
-            axis.axvline(mean, linestyle=":", color="0.5", zorder=0)
-    axis.set_yticks(range(len(names)), [f"real, {n}" if n.startswith(("within", "between")) else n for n in names])
-    axis.set(xlabel=label, ylim=(-0.6, len(names) - 0.4))
+    heights = [1 + len(values) for values in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(7, 0.45 * sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
+        names = sorted(values, key=lambda name: values[name][0])
+        for row, name in enumerate(names):
+            mean, spread = values[name]
+            look = {"fmt": "s", "color": "black"} if name in floors else {"fmt": "o", "color": "C1"}
+            axis.errorbar(mean, row, xerr=spread, capsize=4, **look)
+            if name in floors:
+                axis.axvline(mean, linestyle=":", color="0.5", zorder=0)
+        axis.set_yticks(range(len(names)), names)
+        axis.set(title=title, ylim=(-0.6, len(names) - 0.4))
+    axes[-1, 0].set_xlabel(label)
     return figure

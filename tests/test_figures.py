@@ -113,7 +113,9 @@ def test_style_scatter_without_slides_has_a_colour_bar(styles):
 
 
 def test_ladder_sorts_and_marks_the_floors():
-    (axis,) = figures.ladder({"painted": (0.3, 0.1), "within groups": (0.0, 0.02), "flat": (0.9, 0.1)}, "KID").axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["real, within groups", "painted", "flat"]
-    assert axis.get_xlabel() == "KID"
-    assert sum(line.get_linestyle() == ":" for line in axis.lines) == 1
+    values = {"painted": (0.3, 0.1), "same slides": (0.0, 0.02), "flat": (0.9, 0.1)}
+    above, below = figures.ladder({"test": values, "fit": {"painted": (1, 0)}}, "KID", floors={"same slides"}).axes
+    assert [label.get_text() for label in above.get_yticklabels()] == ["same slides", "painted", "flat"]
+    assert [axis.get_title() for axis in (above, below)] == ["test", "fit"]
+    assert [axis.get_xlabel() for axis in (above, below)] == ["", "KID"]
+    assert [line.get_xdata()[0] for line in above.lines if line.get_linestyle() == ":"] == [0.0]

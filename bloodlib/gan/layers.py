@@ -54,6 +54,35 @@ def _over_channels(factor: Tensor, x: Tensor) -> Tensor:
     return factor.expand_as(x).contiguous(memory_format=layout)
 
 
+def reflected(x: Tensor, width: int) -> Tensor:
+    """Continue an image past its borders by reflection, in its own number format (autocast would make it float32)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pad(x, (width, width, width, width), mode="reflect")
+
+
+class Reflection(nn.Module):
+    """Continue an image `width` pixels past its borders."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return reflected(x, self.width)
+
+
+class HalvingConvolution(nn.Conv2d):
+    """Convolve 3×3 with a stride of 2."""
+
+    def __init__(self, inputs: int, outputs: int, padding: str) -> None:
+        super().__init__(inputs, outputs, 3, stride=2, padding=1, padding_mode=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.padding_mode == "zeros":
+            return super().forward(x)
+        return F.conv2d(reflected(x, 1), self.weight, self.bias, self.stride)
+
+
 def norm_layer(channels: int, kind: str = "instance") -> nn.Module:
     """Give the normalisation called `kind`: "instance", "pixel" or "none"."""
     return {"instance": InstanceNorm, "pixel": lambda _: PixelNorm(), "none": lambda _: nn.Identity()}[kind](channels)
@@ -106,7 +135,8 @@ class ResizeConvolution(nn.Conv2d):
         bias = self.bias.detach()
         if self.padding_mode == "zeros":
             return _WithBias.apply(F.conv_transpose2d(x, taps, bias, stride=2, padding=1), self.bias)
-        x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
         y = F.conv_transpose2d(x, taps, bias, stride=2, padding=1)  # padding=3 would crop, but has a slow gradient
         return _WithBias.apply(F.pad(y, (-2, -2, -2, -2)), self.bias)
 
@@ -141,11 +171,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            Reflection(1),
             nn.Conv2d(channels, channels, 3),
             norm_layer(channels, norm),
             nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
+            Reflection(1),
             nn.Conv2d(channels, channels, 3),
             norm_layer(channels, norm),
         )
@@ -170,7 +200,8 @@ class Level(nn.Module):
         x = self.norm(self.convolution(x))
         if self.strength is not None and noise is not None:
             stride = noise.shape[-1] // x.shape[-1]
-            x = x + self.strength.to(x.dtype) * noise[..., ::stride, ::stride].to(x.dtype)
+            grain = _over_channels(noise[..., ::stride, ::stride].to(x.dtype), x)
+            x = torch.addcmul(x, grain, self.strength.to(x.dtype))
         return F.relu(x, inplace=True)
 
 
@@ -205,11 +236,11 @@ class Hourglass(nn.Module):
     ) -> None:
         super().__init__()
         self.skips = skips
-        first = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, filters, 7), norm_layer(filters, norm)]
+        first = [Reflection(3), nn.Conv2d(inputs, filters, 7), norm_layer(filters, norm)]
         self.down = nn.ModuleList([nn.Sequential(*first, nn.ReLU(inplace=True))])
         for i in range(halvings):
             wide = filters * 2**i
-            halving = nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1, padding_mode=padding)
+            halving = HalvingConvolution(wide, 2 * wide, padding)
             self.down.append(nn.Sequential(halving, norm_layer(2 * wide, norm), nn.ReLU(inplace=True)))
         self.middle = nn.Sequential(*(ResidualBlock(filters * 2**halvings, norm) for _ in range(blocks)))
         self.up = nn.ModuleList()

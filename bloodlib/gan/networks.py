@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import GanConfig
-from .layers import Hourglass, LastConvolution, initialise, norm_layer
+from .layers import Hourglass, LastConvolution, initialise, norm_layer, reflected
 from .precision import working_type
 
 LABELS = 2  # one-hot semantic classes of the paper: background, red blood cell
@@ -148,7 +148,7 @@ class GlobalGenerator(nn.Module):
         y = self.trunk(x, noise)
         if self.feature_skip:
             y = torch.cat([y, x], dim=1)
-        return torch.tanh(self.head(F.pad(y, (3, 3, 3, 3), mode="reflect")))
+        return torch.tanh(self.head(reflected(y, 3)))
 
 
 class Encoder(nn.Module):
@@ -175,7 +175,7 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         y = self.trunk(image.to(working_type(image)))
-        return torch.tanh(self.head(F.pad(y, (3, 3, 3, 3), mode="reflect")))
+        return torch.tanh(self.head(reflected(y, 3)))
 
 
 class Discriminator(nn.Module):

@@ -41,7 +41,7 @@ def test_the_fit_finds_that_cells_were_snapped_and_says_how_much_nearer_it_came(
     real = [*laid(SNAPPED, 3), *laid(SNAPPED, 2, seed=1, group="b")]
     fit = fit_layout(real, FitConfig(freedom="snap", **QUICK), told.append)
     assert fit.tried == len(told) == 14
-    assert fit.constants.snap > 0.5
+    assert fit.constants.snap > 0.25
     assert fit.distances["all"] < 0.5 * fit.published["all"]
     assert set(fit.distances) == {"a", "b", "all"}
     assert list(fit.stages) == ["eq3", "snap"]

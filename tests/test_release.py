@@ -193,8 +193,8 @@ def test_a_weight_beyond_half_precision_is_named(full, tmp_path):
 
 def test_a_thinned_history_is_small_keeps_means_and_never_mixes_stages(tmp_path):
     rng = np.random.default_rng(0)
-    stage = [1] * 700 + [2] * 333
-    history = {"stage": stage, "step": [*range(700), *range(333)], "gan": rng.random(1033).round(6).tolist()}
+    stage = [1] * 701 + [2] * 332  # a prime number, so that no block ends with the stage
+    history = {"stage": stage, "step": [*range(701), *range(332)], "gan": rng.random(1033).round(6).tolist()}
     assert release.thin_history(history, tmp_path / "whole.json") == 1
     every = release.thin_history(history, tmp_path / "thin.json", most_bytes=4000)
     assert every > 3
@@ -202,10 +202,10 @@ def test_a_thinned_history_is_small_keeps_means_and_never_mixes_stages(tmp_path)
     thin = json.loads((tmp_path / "thin.json").read_text())
     first = thin["stage"].count(1)
     assert thin["step"][0] == every - 1
-    assert thin["step"][first - 1] == 699
-    assert thin["step"][-1] == 332
+    assert thin["step"][first - 1] == 700
+    assert thin["step"][-1] == 331
     assert thin["gan"][0] == pytest.approx(np.mean(history["gan"][:every]), abs=1e-5)
-    assert thin["gan"][first] == pytest.approx(np.mean(history["gan"][700 : 700 + every]), abs=1e-5)
+    assert thin["gan"][first] == pytest.approx(np.mean(history["gan"][701 : 701 + every]), abs=1e-5)
 
 
 def test_snapshots_are_few_small_painted_and_from_first_to_last(tmp_path):

@@ -178,6 +178,22 @@ def touching_pairs(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:
     return np.unique(pairs, axis=0)
 
 
+def cluster_members(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:
+    """Say to which cluster of touching cells each cell belongs: int (n,), clusters counted from 0.
+
+    Examples
+    --------
+    >>> cluster_members(np.array([[1, 0, 3, 0, 4], [0, 2, 0, 0, 0]])).tolist()
+    [0, 0, 0, 1]
+    """
+    n = int(instances.max(initial=0))
+    if n == 0:
+        return np.zeros(0, dtype=int)
+    pairs = touching_pairs(instances, gap_px) - 1
+    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
+
+
 def cluster_sizes(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:
     """Give the number of cells in every cluster of touching cells, largest first; a lone cell is a cluster of 1.
 
@@ -186,13 +202,7 @@ def cluster_sizes(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:
     >>> cluster_sizes(np.array([[1, 0, 3, 0, 4], [0, 2, 0, 0, 0]])).tolist()
     [3, 1]
     """
-    n = int(instances.max(initial=0))
-    pairs = touching_pairs(instances, gap_px) - 1
-    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    if n == 0:
-        return np.zeros(0, dtype=int)
-    _, member = connected_components(graph, directed=False)
-    return np.sort(np.bincount(member))[::-1]
+    return np.sort(np.bincount(cluster_members(instances, gap_px)))[::-1]
 
 
 def touching_share(instances: np.ndarray, gap_px: float = 0.0) -> float:

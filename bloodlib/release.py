@@ -21,6 +21,7 @@ FORMAT = 1
 CONFIG = "config.json"  # written last: a folder that has one is complete
 LIMIT_MIB = 25  # of a released model, all its files together
 HALVED = ("generator", "encoder", "styles")  # layout and objects stay as they are, so that equal seeds draw equal masks
+HALF = "-float16"  # at the end of a released model's identity
 HISTORY_BYTES = 200_000
 SNAPSHOTS, SNAPSHOT_BYTES = 8, 500_000
 QUALITIES = (95, 90, 85, 75, 60, 40)  # of JPEG, the best that fits
@@ -30,6 +31,15 @@ def released() -> list[str]:
     """Name the models that travel with the library: what `Synthesizer.load` knows beside folders."""
     found = package_data("models").glob(f"*/{CONFIG}")
     return sorted(path.parent.name for path in found if "layout" in read_json(path))  # others are no painters
+
+
+def released_as(identity: str) -> Path | None:
+    """Find the released model that was made of given smears, settings and seed; None where there is none."""
+    for name in released():
+        folder = package_data("models", name)
+        if read_json(folder / CONFIG)["identity"] == f"{identity}{HALF}":
+            return folder
+    return None
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
@@ -153,7 +163,7 @@ def release(
         }
         files = sorted(path for path in part.rglob("*") if path.is_file())
         hashes = {path.relative_to(part).as_posix(): sha256(path) for path in files}
-        content |= {"identity": f"{content['identity']}-float16", "released": about, "files": hashes}
+        content |= {"identity": f"{content['identity']}{HALF}", "released": about, "files": hashes}
         write_json(part / CONFIG, content)
         mib = size_bytes(part) / 2**20
         if mib > LIMIT_MIB:

@@ -1,4 +1,4 @@
-"""The five kinds of training data that Table 2 compares."""
+"""The kinds of training data that are compared: the five arms of Table 2, and controls beside them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,45 @@ from ..smears import Smear
 
 ARMS = ("RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug")
 
+SOURCES = {
+    "painted": "masks drawn by Eq. 3 with augmented shapes, painted",
+    "uniform": "the same, but cells placed uniformly at random",
+    "plain": "the same, but shapes as they were cut out: no rotation, scaling or flip",
+    "shuffled": "painted, each image with the mask of the next one",
+    "copy-paste": "real smears with cells of other real smears pasted in",
+}
+"""What the synthetic part of an arm can be made of."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Say how a control differs from one of the five arms, what it is compared with, and why it is there."""
+
+    base: str  # the arm that it varies
+    against: str  # the arm that it is compared with
+    why: str
+    source: str = "painted"  # one of SOURCES
+    real_share: float | None = None  # share of every batch that is real
+    most_real: int | None = None  # real smears that are used
+
+
+CONTROL_ARMS = {
+    "SD-uniform": Control("SD", "SD", "without adhesion: cells lie uniformly", "uniform"),
+    "SD-plain": Control("SD", "SD", "without shape augmentation, the paper's own explanation of SD > RD", "plain"),
+    "RD+SD-shuffled": Control(
+        "RD+SD", "RD+SD", "with wrong masks: a gain that survives comes from elsewhere", "shuffled"
+    ),
+    "RD+SD-half": Control("RD+SD", "RD+SD", "half of every batch real: few real smears do not drown", real_share=0.5),
+    "RD+CP": Control("RD+SD", "RD", "real cells pasted into real smears: tried first in practice", "copy-paste"),
+    **{f"RD-{n}": Control("RD", "RD", f"with {n} real smears only", most_real=n) for n in (5, 10, 20)},
+    **{
+        f"RD+SD-{n}": Control("RD+SD", f"RD-{n}", f"{n} real smears, but a painter that saw all", most_real=n)
+        for n in (5, 10, 20)
+    },
+}
+CONTROLS = tuple(CONTROL_ARMS)
+REFERENCE = {name: control.against for name, control in CONTROL_ARMS.items()}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,6 +61,13 @@ class Plan:
     synthetic: int
     samples: int
     augmented: bool
+    source: str = "painted"  # one of SOURCES
+    real_share: float | None = None  # share of the draws that are real; None: every sample is as likely
+
+    @property
+    def painted(self) -> bool:
+        """Whether a painter is needed."""
+        return bool(self.synthetic) and self.source != "copy-paste"
 
 
 def plan(arm: str, real: int, multiple: int = 16) -> Plan:
@@ -29,7 +75,8 @@ def plan(arm: str, real: int, multiple: int = 16) -> Plan:
 
     Parameters
     ----------
-    arm : {"RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug"}
+    arm : str
+        One of `ARMS` or `CONTROLS`.
     real : int
         Real smears to fit on.
     multiple : int
@@ -43,21 +90,27 @@ def plan(arm: str, real: int, multiple: int = 16) -> Plan:
     -----
     Bailo et al. 2019 have 60 samples in RD and SD and 960 in the others; the mix is not stated. Ours:
     RD+SD is every real smear and synthetic ones up to ``multiple`` times the real count; the arms with
-    "aug" are random augmentations of theirs, one per sample. Book: chapter 11.
+    "aug" are random augmentations of theirs, one per sample. Controls are ours; those with fewer real
+    smears keep the number of synthetic ones. Book: chapter 11.
 
     Examples
     --------
     >>> plan("RD+SD", 60)
-    Plan(arm='RD+SD', real=60, synthetic=900, samples=960, augmented=False)
+    Plan(arm='RD+SD', real=60, synthetic=900, samples=960, augmented=False, source='painted', real_share=None)
+    >>> plan("RD+SD-5", 60).real, plan("RD+SD-5", 60).synthetic
+    (5, 900)
     """
-    if arm not in ARMS:
-        raise ValueError(f"arm is {arm!r}, allowed are {', '.join(ARMS)}")
+    if arm not in ARMS + CONTROLS:
+        raise ValueError(f"arm is {arm!r}, allowed are {', '.join(ARMS + CONTROLS)}")
     if real < 1 or multiple < 1:
         raise ValueError(f"real is {real} and multiple {multiple}; both must be 1 or more")
-    uses_real, uses_synthetic, augmented = arm != "SD", "SD" in arm, arm.endswith("aug")
-    synthetic = 0 if not uses_synthetic else real if arm == "SD" else real * (multiple - 1)
-    samples = real * multiple if augmented else real * uses_real + synthetic
-    return Plan(arm, real * uses_real, synthetic, samples, augmented)
+    control = CONTROL_ARMS.get(arm, Control(arm, arm, ""))
+    base = control.base
+    uses_real, uses_synthetic, augmented = base != "SD", "SD" in base, base.endswith("aug")
+    synthetic = 0 if not uses_synthetic else real if base == "SD" else real * (multiple - 1)
+    kept = min(real, control.most_real or real) * uses_real
+    samples = real * multiple if augmented else kept + synthetic
+    return Plan(arm, kept, synthetic, samples, augmented, control.source, control.real_share)
 
 
 class Samples:
@@ -67,7 +120,8 @@ class Samples:
     ----------
     plan : Plan
     real, synthetic : sequence of Smear
-        At least as many as the plan uses; the first ones are taken. Each is read once and kept.
+        At least as many as the plan uses; the synthetic are the first ones, the real are spread evenly
+        over those given. Each is read once and kept.
     seed : int
         Sample k of an augmented arm is always the same augmentation of the same smear.
 
@@ -82,7 +136,8 @@ class Samples:
             if len(given) < needed:
                 raise ValueError(f"arm {plan.arm} needs {needed} {kind} smears but {len(given)} were given")
         self.plan, self.seed = plan, seed
-        self._sources = [(real, k) for k in range(plan.real)] + [(synthetic, k) for k in range(plan.synthetic)]
+        spread = np.linspace(0, len(real) - 1, plan.real).round().astype(int).tolist() if plan.real else []
+        self._sources = [(real, k) for k in spread] + [(synthetic, k) for k in range(plan.synthetic)]
         self._read: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -129,6 +184,14 @@ class Samples:
         return image, instances
 
     def batches(self, size: int, side_px: int, rng: np.random.Generator) -> Iterator[list[tuple]]:
-        """Give batches of (image, instances) for ever, samples drawn evenly."""
+        """Give batches of (image, instances) for ever, samples drawn evenly or by the plan's real share."""
         while True:
-            yield [self.crop(int(rng.integers(len(self))), side_px, rng) for _ in range(size)]
+            yield [self.crop(self._draw(place, size, rng), side_px, rng) for place in range(size)]
+
+    def _draw(self, place: int, size: int, rng: np.random.Generator) -> int:
+        share, real = self.plan.real_share, self.plan.real
+        if share is None:
+            return int(rng.integers(len(self)))
+        if place < round(share * size):
+            return int(rng.integers(real))
+        return real + int(rng.integers(self.plan.synthetic))

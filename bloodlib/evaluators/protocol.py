@@ -8,17 +8,19 @@ import math
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._files import read_json, write_json
+from .._files import read_json, sha256, write_json
 from ..smears import Smear, SmearFolder
-from .arms import ARMS, Samples, plan
+from .arms import ARMS, CONTROLS, Samples, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
-from .tasks import MAIN_SCORE
+from .crowding import by_crowding
+from .tasks import MAIN_SCORE, score_set
 from .training import Evaluator, train
 
 __all__ = ["ARMS", "TASKS", "EvaluatorConfig", "load_runs", "preset", "run", "run_and_keep", "save_run", "stale"]
@@ -58,6 +60,8 @@ def run_and_keep(
     *,
     data: str = "",
     painter: str | None = None,
+    painter_seed: int | None = None,
+    start_from: str | Path | None = None,
     accelerator: str = "auto",
     progress: bool = False,
 ) -> tuple[dict[str, Any], Evaluator]:
@@ -66,7 +70,8 @@ def run_and_keep(
     Parameters
     ----------
     task : {"fcn8s", "faster_rcnn", "contour_fcn"}
-    arm : {"RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug"}
+    arm : str
+        One of `arms.ARMS` or `arms.CONTROLS`.
     seed : int
         The same seed gives every arm the same initial weights and order of draws.
     fit, validation, test : sequence of Smear
@@ -75,8 +80,10 @@ def run_and_keep(
         Painted by a painter fitted on `fit` alone; as many as ``arms.plan`` asks for.
     config : EvaluatorConfig, optional
         The laptop preset of the task where left out.
-    data, painter : str
-        Written into the record: the set's name, the painter's fingerprint.
+    data, painter, painter_seed
+        Written into the record: the set's name, the painter's fingerprint and seed.
+    start_from : path, optional
+        Weights of a detector's backbone, where ``config.start`` is "phantom".
     accelerator : str
         Lightning Fabric's name for the device.
     progress : bool
@@ -84,10 +91,12 @@ def run_and_keep(
     Returns
     -------
     record : dict
-        ``task, arm, seed, dataset, profile, config, config_hash, samples, split, history, selected,
-        per_image, seconds, device, versions, commit``. ``selected["on_validation"]`` is what
-        counts; ``selected["on_test"]`` is the paper's way (the best on the test set), and
-        ``selected["optimism"]`` what it gains in the main score by looking.
+        ``task, arm, seed, dataset, profile, config, config_hash, samples, painter, painter_seed, backbone,
+        split, losses, history, selected, per_image, crowding, cost, seconds, device, versions, commit``.
+        ``selected["on_validation"]`` is what counts; ``selected["on_test"]`` is the paper's way (the best
+        on the test set), and ``selected["optimism"]`` what it gains in the main score by looking.
+        ``crowding`` is AP of test boxes by crowding (detection only), ``cost`` the number of weights,
+        seconds per test image and peak memory.
     evaluator : Evaluator
         With the weights that validation chose.
 
@@ -105,18 +114,27 @@ def run_and_keep(
     samples = Samples(composition, fit, synthetic, seed)
     history: list[dict] = []
     rows: list[list[dict]] = []
+    crowds: list[dict | None] = []
+    predicting: list[float] = []
     best: dict[str, Any] = {}
 
     def check(evaluator: Evaluator, step: int) -> None:
         on_validation, _ = evaluator.evaluate(validation)
-        on_test, per_image = evaluator.evaluate(test)
+        started = time.perf_counter()
+        predictions = [evaluator.predict(smear.image) for smear in test]
+        predicting.append((time.perf_counter() - started) / len(test))
+        on_test, per_image = score_set(predictions, test, config)
         main = MAIN_SCORE[task]
         if not history or on_validation[main] > max(entry["validation"][main] for entry in history):
             best.update(copy.deepcopy(evaluator.model.state_dict()))
         history.append({"step": step, "validation": on_validation, "test": on_test})
         rows.append(per_image)
+        found = [(p.boxes, p.scores) for p in predictions]
+        crowds.append(None if task == "fcn8s" else by_crowding(found, [smear.instances for smear in test]))
 
-    evaluator = train(samples, config, seed, at_checkpoint=check, accelerator=accelerator, progress=progress)
+    evaluator = train(
+        samples, config, seed, start_from=start_from, at_checkpoint=check, accelerator=accelerator, progress=progress
+    )
     evaluator.model.load_state_dict(best)
     selected = _select(history, MAIN_SCORE[task])
     chosen = {way: next(k for k, h in enumerate(history) if h["step"] == selected[way]["step"]) for way in WAYS}
@@ -129,8 +147,10 @@ def run_and_keep(
         "profile": config.profile,
         "config": config.to_dict(),
         "config_hash": config.hash,
-        "samples": {key: getattr(composition, key) for key in ("real", "synthetic", "samples", "augmented")},
-        "painter": painter if composition.synthetic else None,
+        "samples": {key: value for key, value in asdict(composition).items() if key != "arm"},
+        "painter": painter if composition.painted else None,
+        "painter_seed": painter_seed if composition.painted else None,
+        "backbone": sha256(start_from)[:12] if start_from is not None else None,
         "split": {
             part: {"images": len(smears), "groups": sorted({s.group for s in smears}), "sha256": digest(smears)}
             for part, smears in (("fit", fit), ("validation", validation), ("test", test))
@@ -139,6 +159,12 @@ def run_and_keep(
         "history": history,
         "selected": selected,
         "per_image": {way: rows[k] for way, k in chosen.items()},
+        "crowding": crowds[chosen["on_validation"]],
+        "cost": {
+            "parameters": evaluator.parameters,
+            "seconds_per_image": round(min(predicting), 3),
+            "peak_mib": round(evaluator.peak_mib),
+        },
         "seconds": {"training": round(evaluator.seconds, 1), "total": round(time.perf_counter() - began, 1)},
         "device": evaluator.device,
         "versions": {name: version(name) for name in ("bloodlib", "torch", "torchvision", "numpy")},
@@ -196,11 +222,18 @@ def load_runs(folder: str | Path) -> list[dict[str, Any]]:
     for path in sorted(Path(folder).rglob("*.json")):
         record = read_json(path)
         missing = [key for key in ("task", "arm", "seed", "dataset", "selected") if key not in record]
-        if missing or record["task"] not in TASKS or record["arm"] not in ARMS:
+        if missing or record["task"] not in TASKS or record["arm"] not in ARMS + CONTROLS:
             raise ValueError(f"{path}: not the record of a run ({', '.join(missing) or 'unknown task or arm'})")
         runs.append(record)
     return sorted(
-        runs, key=lambda r: (r["dataset"], r["profile"], TASKS.index(r["task"]), ARMS.index(r["arm"]), r["seed"])
+        runs,
+        key=lambda r: (
+            r["dataset"],
+            r["profile"],
+            TASKS.index(r["task"]),
+            (ARMS + CONTROLS).index(r["arm"]),
+            r["seed"],
+        ),
     )
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..smears import Smear
-from .arms import ARMS, plan
+from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
-
-SYNTHETIC_SEED = 0  # the synthetic set is the same for all tasks and seeds
+from .synthetic import fingerprint, painter, painter_seed, synthetic_smears
 
 
 def stored_path(data: str, profile: str, task: str, arm: str, seed: int, folder: str | Path = "data/results") -> Path:
@@ -37,53 +33,6 @@ def command(record: dict[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def fingerprint(folder: str | Path) -> str:
-    """Give twelve hexadecimal digits of a painter's weights."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def synthetic_smears(
-    fit: Sequence[Smear],
-    count: int,
-    profile: str,
-    artifacts: str | Path,
-    painter_seed: int = 0,
-    progress: bool = False,
-) -> tuple[Sequence[Smear], str | None]:
-    """Paint (or find) the first `count` smears of the synthetic set of a data set and profile.
-
-    Parameters
-    ----------
-    fit : sequence of Smear
-        The painter is fitted on these alone, unless `artifacts` holds it already.
-    count : int
-        More are added to the folder when a later call asks for more.
-    profile : str
-    artifacts : path
-        ``painter/`` and ``synthetic-…/`` live in it.
-    painter_seed : int
-    progress : bool
-
-    Returns
-    -------
-    smears, fingerprint of the painter
-    """
-    if count == 0:
-        return (), None
-    from ..datasets import load
-    from ..synthesis import Synthesizer
-
-    painter = Path(artifacts) / "painter"
-    synthesizer = Synthesizer.fit(fit, profile=profile, folder=painter, seed=painter_seed, progress=progress)
-    mark = fingerprint(painter)
-    folder = Path(artifacts) / f"synthetic-{mark}"
-    synthesizer.write(folder, count=count, seed=SYNTHETIC_SEED)
-    return load(folder)[:count], mark
-
-
 def inputs(
     data: str,
     config: EvaluatorConfig,
@@ -92,21 +41,25 @@ def inputs(
     painter_seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Gather what `protocol.run` needs for one arm: the three parts, synthetic smears, painter."""
+    """Gather what `protocol.run` needs for one arm: the three parts, synthetic smears, their painter, the backbone."""
     from ..datasets import load
+    from .backbone import phantom_backbone
 
     parts = {part: load(data, split=part) for part in ("fit", "validation", "test")}
     used = config.real_images or len(parts["fit"])
-    count = plan(arm, min(used, len(parts["fit"])), config.multiple).synthetic
-    synthetic, painter = synthetic_smears(parts["fit"], count, config.profile, artifacts, painter_seed, progress)
-    return {**parts, "synthetic": synthetic, "painter": painter, "data": Path(data).name}
+    composition = plan(arm, min(used, len(parts["fit"])), config.multiple)
+    folder = painter(parts["fit"], config.profile, artifacts, painter_seed, progress) if composition.painted else None
+    synthetic = synthetic_smears(parts["fit"], composition.synthetic, folder, artifacts, composition.source, progress)
+    by = {"painter": fingerprint(folder), "painter_seed": painter_seed} if folder is not None else {}
+    start = {"start_from": phantom_backbone(config, artifacts, progress)} if config.start == "phantom" else {}
+    return {**parts, "synthetic": synthetic, **by, **start, "data": Path(data).name}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do one run and store its record."""
     parser = argparse.ArgumentParser(prog="python -m bloodlib.evaluators.run", description=__doc__)
     parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--arm", choices=ARMS, required=True)
+    parser.add_argument("--arm", choices=ARMS + CONTROLS, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default="phantom", help="data set name or folder (default: %(default)s)")
     parser.add_argument("--profile", choices=PROFILES, default="laptop")
@@ -123,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
 
     torch.set_num_threads(given.threads)
     config = preset(given.profile, given.task)
-    needed = inputs(given.data, config, given.arm, given.artifacts, progress=given.progress)
+    turn = painter_seed(given.seed)
+    needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress)
     record = protocol.run(
         given.task,
         given.arm,

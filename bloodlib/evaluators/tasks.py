@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..smears import Smear
 from . import contours, detector, metrics
+from .backbone import load_backbone
 from .config import EvaluatorConfig
 from .fcn import ContourFcn, Fcn8s, soft_dice_loss
 
@@ -29,10 +31,15 @@ class Prediction:
     instances: np.ndarray | None = None  # int32 (H, W); for FCN-8s the components of its foreground
 
 
-def build(config: EvaluatorConfig) -> nn.Module:
-    """Make the network of a configuration, from torch's current random state."""
+def build(config: EvaluatorConfig, start_from: str | Path | None = None) -> nn.Module:
+    """Make the network of a configuration, from torch's current random state or, for a detector, a backbone's file."""
     if config.task == "faster_rcnn":
-        return detector.faster_rcnn(config)
+        model = detector.faster_rcnn(config)
+        if config.start == "phantom":
+            if start_from is None:
+                raise ValueError("start is 'phantom', so start_from must name the file of `backbone.phantom_backbone`")
+            load_backbone(model, start_from)
+        return model
     network = Fcn8s if config.task == "fcn8s" else ContourFcn
     return network(config.width, config.norm, config.dropout, config.score_maps)
 

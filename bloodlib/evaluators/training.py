@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,6 +40,20 @@ class Evaluator:
     def evaluate(self, smears: Sequence[Smear]) -> tuple[dict[str, float], list[dict]]:
         """Score the whole of a set; see `tasks.score_set`."""
         return tasks.score_set([self.predict(smear.image) for smear in smears], smears, self.config)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def peak_mib(self) -> float:
+        """Greatest memory so far, in MiB: of the device, or on a CPU of the whole process with its data."""
+        if self.fabric.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**20
+        import resource  # not on Windows
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
     @property
     def device(self) -> str:
@@ -75,6 +91,7 @@ def train(
     config: EvaluatorConfig,
     seed: int,
     *,
+    start_from: str | Path | None = None,
     at_checkpoint: Callable[[Evaluator, int], None] | None = None,
     accelerator: str = "auto",
     progress: bool = False,
@@ -88,6 +105,8 @@ def train(
     config : EvaluatorConfig
     seed : int
         Decides weights, draws and dropout; torch's global state is left as it was.
+    start_from : path, optional
+        Weights of a detector's backbone, where ``config.start`` is "phantom".
     at_checkpoint : callable, optional
         Called with the evaluator and the number of steps done, `config.checkpoints` times.
     accelerator : str
@@ -106,7 +125,7 @@ def train(
     marks = {round(config.steps * (k + 1) / config.checkpoints) for k in range(config.checkpoints)}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = tasks.build(config)
+        model = tasks.build(config, start_from)
         model = model.to(memory_format=torch.channels_last)
         weights = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)

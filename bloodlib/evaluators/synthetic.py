@@ -1,0 +1,193 @@
+"""The synthetic part of an arm: painted smears and, as controls, their variants and copy-paste."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..smears import Smear, SmearFolder, relabel
+from .arms import SOURCES
+
+SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
+PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
+
+
+def painter_seed(seed: int) -> int:
+    """Say which painter a run's seed gets: three take turns, so that runs tell their spread."""
+    return seed % PAINTERS
+
+
+def fingerprint(folder: str | Path) -> str:
+    """Give twelve hexadecimal digits of a painter's weights."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int, progress: bool = False) -> Path:
+    """Find or train the painter of a seed.
+
+    Parameters
+    ----------
+    fit : sequence of Smear
+        It is fitted on these alone.
+    profile : str
+    artifacts : path
+        A finished one in ``painter/`` or ``painter-SEED/`` is taken, an interrupted one goes on.
+    seed : int
+    progress : bool
+
+    Returns
+    -------
+    Path
+        Its folder; that of the released model where that one is of the same smears, settings and seed.
+    """
+    from ..gan.config import preset
+    from ..gan.data import fingerprint as identify
+    from ..release import CONFIG, released_as
+    from ..synthesis import Synthesizer
+
+    folder = Path(artifacts) / (f"painter-{seed}" if seed else "painter")
+    if not (folder / CONFIG).is_file():
+        found = released_as(preset(profile).digest(seed=seed, data=identify(fit)))
+        if found is not None:
+            return found
+    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress)
+    return folder
+
+
+def synthetic_smears(
+    fit: Sequence[Smear],
+    count: int,
+    painted_by: str | Path | None,
+    artifacts: str | Path,
+    source: str = "painted",
+    progress: bool = False,
+) -> Sequence[Smear]:
+    """Make (or find) the first smears of a synthetic set.
+
+    Parameters
+    ----------
+    fit : sequence of Smear
+        What layouts and shapes are fitted on, and cells are copied from.
+    count : int
+        More are added to the folder when a later call asks for more.
+    painted_by : path or None
+        Folder of the painter; not needed for copy-paste.
+    artifacts : path
+        ``synthetic-FINGERPRINT…/`` lies in it.
+    source : str
+        One of `bloodlib.evaluators.arms.SOURCES`.
+    progress : bool
+
+    Raises
+    ------
+    ValueError
+        If there is no such source.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source is {source!r}, allowed are {', '.join(SOURCES)}")
+    if count == 0:
+        return ()
+    if source == "copy-paste":
+        return copy_paste(fit, count, SEED)
+    from ..datasets import load
+    from ..sampler.masks import MaskGenerator
+    from ..synthesis import Synthesizer
+
+    made = Synthesizer.load(painted_by)
+    folder = Path(artifacts) / f"synthetic-{fingerprint(painted_by)}"
+    layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}}
+    if source in layouts:
+        layout = MaskGenerator.fit(fit, **layouts[source])
+        made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
+        folder = folder.with_name(f"{folder.name}-{source}")
+    made.write(folder, count=count, seed=SEED, progress=progress)
+    smears = load(folder)[:count]
+    return shuffled(smears) if source == "shuffled" else smears
+
+
+def shuffled(smears: SmearFolder) -> SmearFolder:
+    """Give every image the mask of the next one; the last gets that of the first."""
+    names = list(smears.names)
+    places = {name: k for k, name in enumerate(names)}
+
+    def read(name: str) -> Smear:
+        here, beside = smears[places[name]], smears[(places[name] + 1) % len(names)]
+        return Smear(here.image, beside.instances, beside.classes, name=name, group=here.group)
+
+    return SmearFolder(names, read, groups=smears.groups, title=f"{smears.title}, masks shuffled")
+
+
+def copy_paste(fit: Sequence[Smear], count: int, seed: int) -> SmearFolder:
+    """Paste cells of one real smear into another, again and again.
+
+    Parameters
+    ----------
+    fit : sequence of Smear
+    count : int
+    seed : int
+        Smear k depends on (seed, k) alone.
+
+    Returns
+    -------
+    SmearFolder
+        Made when read.
+
+    Notes
+    -----
+    Ghiasi et al. 2021, "Simple copy-paste is a strong data augmentation method for instance segmentation"
+    (doi:10.1109/CVPR46437.2021.00294): host and donor are drawn at random, both are mirrored at random, each
+    cell of the donor is pasted with probability ½. Ours: paste edges are blended over about a pixel, and a
+    cell that would cover more than 0.3 of another is left out, so that no slivers are left to be learnt as
+    cells. Book: chapter 11.
+    """
+    kept: dict[int, Smear] = {}
+
+    def smear(position: int) -> Smear:
+        if position not in kept:
+            kept[position] = fit[position]
+        return kept[position]
+
+    def read(name: str) -> Smear:
+        rng = np.random.default_rng([seed, int(name.rsplit("-", 1)[1])])
+        host, donor = (smear(int(k)) for k in rng.choice(len(fit), size=2, replace=len(fit) < 2))
+        return paste(host, donor, rng, name=name)
+
+    return SmearFolder([f"pasted-{k:05d}" for k in range(count)], read, title="copy-paste of real cells")
+
+
+def paste(host: Smear, donor: Smear, rng: np.random.Generator, share: float = 0.5, name: str = "pasted") -> Smear:
+    """Paste a random share of a donor's cells into a host of at least its size; see `copy_paste`."""
+    image, instances = _flipped(host, rng)
+    other, cells = _flipped(donor, rng)
+    height, width = (min(a, b) for a, b in zip(instances.shape, cells.shape, strict=True))
+    image, instances = image.copy(), instances.copy()
+    window = np.s_[:height, :width]
+    areas = np.bincount(instances.ravel(), minlength=host.count + 1)
+    top, added = instances[window], np.zeros((height, width), np.int32)
+    for cell in np.flatnonzero(rng.random(donor.count) < share) + 1:
+        here = cells[window] == cell
+        covered = np.bincount(top[here], minlength=len(areas))[1:] if here.any() else areas[1:]
+        if not here.any() or (covered > 0.3 * areas[1:]).any():
+            continue
+        added[here] = cell + host.count
+        areas[1:] -= covered
+        top[here] = 0
+    alpha = cv2.GaussianBlur((added > 0).astype(np.float32), (5, 5), 1.0)[..., None]
+    image[window] = np.rint(alpha * other[window] + (1 - alpha) * image[window]).astype(np.uint8)
+    instances[window] = np.where(added > 0, added, top)
+    instances, _ = relabel(instances)
+    return Smear(image, instances, name=name, group=host.group)
+
+
+def _flipped(smear: Smear, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror image and mask at random, in both directions."""
+    steps = tuple(slice(None, None, -1) if rng.random() < 0.5 else slice(None) for _ in range(2))
+    return smear.image[steps], smear.instances[steps]

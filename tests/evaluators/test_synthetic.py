@@ -1,0 +1,97 @@
+"""Controls of Table 2: what the synthetic part of an arm can be, and who painted it."""
+
+import numpy as np
+import pytest
+
+from bloodlib.evaluators import arms, synthetic
+from bloodlib.smears import Smear, SmearFolder
+
+
+def squares(seed: int, level: int, shape=(90, 100)) -> Smear:
+    """Squares of one grey level, one for each cell, on light ground."""
+    rng = np.random.default_rng(seed)
+    instances = np.zeros(shape, np.int32)
+    for k in range(6):
+        row, column = 3 + 30 * (k // 3) + rng.integers(9), 3 + 32 * (k % 3) + rng.integers(9)
+        instances[row : row + 18, column : column + 18] = k + 1
+    image = np.where(instances[..., None] > 0, level, 220).repeat(3, axis=2).astype(np.uint8)
+    return Smear(image, instances, name=f"squares-{seed}", group=str(seed))
+
+
+def test_every_control_differs_from_its_reference_in_what_it_says():
+    plans = {arm: arms.plan(arm, 40) for arm in arms.ARMS + arms.CONTROLS}
+    assert set(arms.REFERENCE) == set(arms.CONTROLS)
+    assert all(against in plans for against in arms.REFERENCE.values())
+    for name, against in arms.REFERENCE.items():
+        mine, other = plans[name], plans[against]
+        changed = {key for key in vars(mine) if key != "arm" and getattr(mine, key) != getattr(other, key)}
+        assert changed, name
+    assert plans["RD+SD-5"].real == plans["RD-5"].real == 5
+    assert plans["RD+SD-shuffled"].synthetic == plans["RD+SD"].synthetic == 600
+    assert not plans["RD+CP"].painted
+    assert plans["RD+SD"].painted
+    assert not plans["RD"].painted
+
+
+def test_fewer_real_smears_are_spread_over_all_of_them():
+    real = [squares(k, 10 + k) for k in range(40)]
+    samples = arms.Samples(arms.plan("RD-5", 40), real, (), 0)
+    levels = {int(samples.crop(k, 64, np.random.default_rng(0))[0].min()) for k in range(len(samples))}
+    assert levels == {10, 20, 30, 39, 49}
+
+
+@pytest.mark.parametrize(("arm", "share"), [("RD+SD-half", 0.5), ("RD+SD", 2 / 32)])
+def test_share_of_real_crops(arm, share):
+    real, painted = [squares(0, 50), squares(1, 50)], [squares(k, 150) for k in range(30)]
+    samples = arms.Samples(arms.plan(arm, 2), real, painted, 0)
+    batches = samples.batches(4, 96, np.random.default_rng(0))
+    crops = [[int(image.min()) for image, _ in next(batches)] for _ in range(200)]
+    counted = np.array([sum(level == 50 for level in batch) for batch in crops])
+    if arm == "RD+SD-half":
+        assert (counted == 2).all()
+    else:  # 800 draws with probability 1/16: outside these bounds about once in 10,000 seeds
+        assert abs(counted.sum() - 800 * share) < 4 * np.sqrt(800 * share * (1 - share))
+
+
+def test_shuffled_masks_are_those_of_the_next_smear():
+    smears = [squares(k, 100) for k in range(3)]
+    by_name = {smear.name: smear for smear in smears}
+    folder = SmearFolder(list(by_name), by_name.get, title="squares")
+    mixed = synthetic.shuffled(folder)
+    for k, smear in enumerate(mixed):
+        np.testing.assert_array_equal(smear.image, smears[k].image)
+        np.testing.assert_array_equal(smear.instances, smears[(k + 1) % 3].instances)
+
+
+def test_pasted_cells_look_like_the_donor_s_and_are_labelled():
+    host, donor = squares(0, 60), squares(1, 140)
+    for seed in range(20):
+        mixed = synthetic.paste(host, donor, np.random.default_rng(seed))
+        inside = mixed.image[..., 0]
+        new = [k for k in range(1, mixed.count + 1) if np.median(inside[mixed.instances == k]) == 140]
+        old = [k for k in range(1, mixed.count + 1) if np.median(inside[mixed.instances == k]) == 60]
+        assert len(new) + len(old) == mixed.count
+        assert len(old) == host.count
+        for k in old:
+            assert (mixed.instances == k).sum() >= 0.7 * 18 * 18 - 1
+        for k in new:
+            assert (mixed.instances == k).sum() == 18 * 18
+        assert (inside[mixed.instances == 0] > 100).all()
+    assert any(synthetic.paste(host, donor, np.random.default_rng(seed)).count > host.count for seed in range(20))
+
+
+def test_copy_paste_depends_on_its_number_alone():
+    fit = [squares(k, 60 + 20 * k) for k in range(3)]
+    one, other = synthetic.copy_paste(fit, 4, 0), synthetic.copy_paste(fit, 9, 0)
+    for k in (3, 1):
+        np.testing.assert_array_equal(one[k].image, other[k].image)
+    assert (one[0].image != one[1].image).any()
+
+
+def test_painters_take_turns():
+    assert [synthetic.painter_seed(seed) for seed in range(8)] == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="allowed are painted, uniform"):
+        synthetic.synthetic_smears([squares(0, 60)], 1, None, tmp_path, "drawn")

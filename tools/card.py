@@ -55,7 +55,7 @@ def values(root: Path, model: str = MODEL) -> dict[str, str]:
     for path in sorted((root / RESULTS).glob("*.json")):
         result = read_json(path)
         if result["model"].get("generator_hash") in hashes:
-            mine |= {"blind": result} if "painted" in result else result
+            mine |= {"blind": [*mine.get("blind", []), result]} if "painted" in result else result
     said = {name: write(mine[name]) if name in mine else f"*{NO_RESULT}*" for name, write in MEASURED.items()}
     return _about(folder) | said
 
@@ -86,15 +86,17 @@ def _about(folder: Path) -> dict[str, str]:
     }
 
 
-def _blind(result: dict[str, Any]) -> str:
-    names = {"painted": "painted beside real", "floor": "real beside real: what guessing gives"}
-    rows = ["| pairs of tiles | told apart | 95 % interval |", "|---|---:|---:|"]
-    for kind, name in names.items():
-        if one := result.get(kind):
-            low, high = one["interval"]
-            share = f"{one['told_apart']} of {one['n']} ({100 * one['share']:.0f} %)"
-            rows.append(f"| {name} | {share} | {100 * low:.0f} to {100 * high:.0f} % |")
-    return "\n".join(rows)
+def _blind(results: list[dict[str, Any]]) -> str:
+    names = {"painted": "a painted tile beside a real one", "floor": "two real tiles, what guessing gives"}
+    rows = ["| paintings | pairs | told apart | 95 % interval |", "|---|---|---:|---:|"]
+    for result in results:
+        for kind, name in names.items():
+            if one := result.get(kind):
+                low, high = (100 * x for x in one["interval"])
+                share = f"{one['told_apart']} of {one['n']} ({100 * one['share']:.0f} %)"
+                rows.append(f"| {result['paintings']} | {name} | {share} | {low:.0f} to {high:.0f} % |")
+    observers = dict.fromkeys(result["observer"] for result in results)
+    return "\n".join([*rows, "", f"Who looked: {'; '.join(observers)}."])
 
 
 def _kid(result: dict[str, Any]) -> str:

@@ -48,7 +48,11 @@ MEASURED = {
     "mask_fidelity": {"real": ROW, "repainted": {**ROW, "dice": 0.948}},
     "nearest_training_image": {"sampled": {"nearest_to_second": {"painted": 0.912, "held_out": 0.934}}},
 }
-TOLD = {"painted": {"told_apart": 29, "n": 40, "share": 0.725, "interval": [0.561, 0.854], "p_value": 0.006}}
+TOLD = {
+    "paintings": "test masks",
+    "observer": "a student",
+    "painted": {"told_apart": 29, "n": 40, "share": 0.725, "interval": [0.561, 0.854], "p_value": 0.006},
+}
 
 
 @pytest.fixture
@@ -81,9 +85,12 @@ def test_the_card_says_how_the_model_was_made(root):
 def test_numbers_come_from_results_about_this_painter_alone(root):
     store(root, "mine", HASHES["released"], MEASURED)
     store(root, "mine-blind", HASHES["full"], TOLD)
+    store(root, "mine-blind-sampled", HASHES["full"], {**TOLD, "paintings": "sampled smears"})
     store(root, "z-other", "cccc", {"kid": {"test": {"values": {"repainted": {"mean": 9.999, "std": 0}}}}})
     text = card.readme(root)
-    assert "29 of 40 (72 %) | 56 to 85 % |" in text
+    for paintings in ("test masks", "sampled smears"):
+        assert f"| {paintings} | a painted tile beside a real one | 29 of 40 (72 %) | 56 to 85 % |" in text
+    assert "Who looked: a student." in text
     assert "| test part: real masks, painted in their own smear's looks | 1.234 | 0.300 |" in text
     assert "painted in their own smear's looks | 0.948 ± 0.010 | 0.870 ± 0.020 |" in text
     assert "| sampled whole: masks and looks drawn | 0.912 |" in text

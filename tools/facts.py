@@ -25,6 +25,7 @@ def substitutions(root: Path) -> dict[str, Any]:
         "quoted": quoted,
         "phantom_table1": phantom_table(stored / "phantom_table1.json", quoted),
         "finding": finding(runs),
+        "table2_cost": cost(runs),
         "stored_runs": str(len(runs)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
         "derivation": derivation_table(stored / "derivation.json"),
@@ -55,6 +56,15 @@ def finding(runs: list[dict[str, Any]]) -> str:
         lines += [] if contrasts else ["- no pair of arms that a contrast needs is stored yet"]
         lines.append("")
     return "\n".join(lines)
+
+
+def cost(runs: list[dict[str, Any]]) -> str:
+    """Say how many runs are stored, their hours, and on what they ran."""
+    if not runs:
+        return "No run of Table 2 is stored yet."
+    hours = sum(run["seconds"]["total"] for run in runs) / 3600
+    devices = sorted({run["device"] for run in runs})
+    return f"{len(runs)} stored runs took {hours:.1f} hours of computing ({'; '.join(devices)})."
 
 
 def derivation_table(path: Path) -> str:

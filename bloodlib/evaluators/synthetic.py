@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .._files import read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
@@ -53,8 +54,12 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     from ..release import CONFIG, released_as
     from ..synthesis import Synthesizer
 
-    folder = Path(artifacts) / (f"painter-{seed}" if seed else "painter")
-    if not (folder / CONFIG).is_file():
+    folder = Path(artifacts) / "painter"  # the chapters' own, of their seed
+    ready = (folder / CONFIG).is_file()
+    if seed != (read_json(folder / CONFIG)["seed"] if ready else 0):
+        folder = folder.with_name(f"painter-{seed}")
+        ready = (folder / CONFIG).is_file()
+    if not ready:
         found = released_as(preset(profile).digest(seed=seed, data=identify(fit)))
         if found is not None:
             return found

@@ -113,3 +113,9 @@ def test_split_table_adds_up(tmp_path):
         assert sum(int(cell) for cell in column[:-1] if cell != "·") == int(column[-1])
     assert sum(int(column[-1]) for column in columns) == 84
     assert "not stored" in facts.split_table(tmp_path / "none.json")
+
+
+def test_the_cost_of_the_grid_names_hours_and_devices():
+    assert facts.cost([]) == "No run of Table 2 is stored yet."
+    runs = [{"seconds": {"total": 1800.0}, "device": "cpu, 2 threads, float32"} for _ in range(3)]
+    assert facts.cost(runs) == "3 stored runs took 1.5 hours of computing (cpu, 2 threads, float32)."

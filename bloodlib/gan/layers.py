@@ -36,7 +36,7 @@ class _ToUnitMeanSquare(Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)  # (N, 1, H, W)
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=_summing_type(x))  # (N, 1, H, W)
         scale = torch.rsqrt(length.square() / x.shape[1] + 1e-6).to(x.dtype)
         ctx.save_for_backward(x, scale)
         return x * _over_channels(scale, x)
@@ -46,6 +46,11 @@ class _ToUnitMeanSquare(Function):
         x, scale = ctx.saved_tensors
         shared = (gradient * x).mean(dim=1, keepdim=True) * scale.square()
         return torch.addcmul(gradient, x, _over_channels(shared, x), value=-1).mul_(_over_channels(scale, x))
+
+
+def _summing_type(x: Tensor) -> torch.dtype:
+    """Give the format that sums over many numbers of `x` are taken in: float32 at least."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _over_channels(factor: Tensor, x: Tensor) -> Tensor:
@@ -102,7 +107,7 @@ class _WithBias(Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient, gradient.sum(dim=(0, 2, 3), dtype=torch.float32).to(ctx.dtype)
+        return gradient, gradient.sum(dim=(0, 2, 3), dtype=_summing_type(gradient)).to(ctx.dtype)
 
 
 class DoublingConvolution(nn.ConvTranspose2d):

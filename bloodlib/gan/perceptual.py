@@ -111,7 +111,7 @@ def load_perceptual(kind: str) -> tuple[PerceptualLoss | None, str]:
     from torchvision.models import VGG19_Weights
 
     try:
-        state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+        state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(
             f"perceptual={kind!r} needs VGG-19's weights, which torchvision could not download ({error}); "

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from toy import TINY, toy_smears
 
 from bloodlib.gan.config import Stage, preset
 from bloodlib.gan.losses import adversarial, colour_difference, feature_matching
@@ -11,31 +12,11 @@ from bloodlib.gan.networks import label_planes, make_discriminator, make_painter
 from bloodlib.gan.objective import LOSSES, Objective
 from bloodlib.gan.perceptual import PerceptualLoss
 from bloodlib.gan.training import CHECKPOINT, NonFiniteLossError, Trainer, learning_rate_factor
-from bloodlib.smears import Smear
-
-TINY = preset(
-    "smoke",
-    stages=(Stage(crop=32, batch=2, steps=5, constant=1.0), Stage(crop=48, batch=1, steps=4)),
-    filters=2,
-    blocks=1,
-    checkpoint_every=2,
-    preview_every=4,
-)
 
 
 @pytest.fixture(scope="module")
 def smears():
-    made = []
-    for k in range(3):
-        rng = np.random.default_rng(k)
-        instances = np.zeros((64, 80), np.int32)
-        rows, columns = np.indices(instances.shape)
-        for i in range(4):
-            instances[(rows - 16 - 32 * (i // 2)) ** 2 + (columns - 20 - 38 * (i % 2)) ** 2 < 100] = i + 1
-        noise = rng.integers(0, 20, (64, 80, 3))
-        image = np.where(instances[..., None] > 0, [150, 90, 110], [220, 215, 225]) + noise
-        made.append(Smear(image.astype(np.uint8), instances, name=f"toy-{k}"))
-    return made
+    return toy_smears()
 
 
 def weights(trainer):

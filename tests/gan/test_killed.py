@@ -1,0 +1,65 @@
+"""A training that is killed outright, again and again, ends where an unbroken one ends."""
+
+import multiprocessing
+import signal
+
+import numpy as np
+import pytest
+import torch
+from toy import LONGER, toy_smears, train
+
+from bloodlib.gan.checkpoint import read_checkpoint
+from bloodlib.gan.objective import LOSSES
+from bloodlib.gan.training import CHECKPOINT, Trainer
+
+FIRST, SECOND = (stage.steps for stage in LONGER.stages)
+EVERY = LONGER.checkpoint_every
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def done(folder):
+    return len(read_checkpoint(folder / CHECKPOINT)[1]["history"]["step"])
+
+
+def test_killed_at_any_instant_it_goes_on_to_the_same_weights(tmp_path, one_thread):
+    context = multiprocessing.get_context("forkserver")  # imports torch once, for all trainings
+    context.set_forkserver_preload(["bloodlib.gan.training", "lightning_fabric"])
+    folder = tmp_path / "killed"
+
+    def trained(**killed):
+        child = context.Process(target=train, args=(folder,), kwargs=killed)
+        child.start()
+        return child
+
+    first = trained(in_write=2)
+    whole = Trainer(LONGER, toy_smears(), tmp_path / "unbroken")
+    whole.run()
+    first.join()
+    assert first.exitcode == -signal.SIGKILL
+    assert list(folder.glob(".partial-*"))
+    assert done(folder) == EVERY, "the checkpoint before the one that was being written is whole"
+
+    rng, step_s = np.random.default_rng(0), np.median(whole.history["seconds"])
+    for low, high in ((EVERY, FIRST - EVERY), (FIRST - EVERY, FIRST), (FIRST + EVERY, FIRST + SECOND - EVERY)):
+        killed_at = max(int(rng.integers(low, high)), done(folder))
+        child = trained(killed_at=killed_at, delay_s=rng.uniform(0, 2 * step_s))  # in a step or in between
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        assert killed_at - EVERY < done(folder) < FIRST + SECOND
+
+    last = trained()
+    last.join()
+    assert last.exitcode == 0
+    assert not list(folder.glob(".partial-*"))
+    (ours, state), (expected, unbroken) = (read_checkpoint(tmp_path / k / CHECKPOINT) for k in ("killed", "unbroken"))
+    assert ours.keys() == expected.keys()
+    assert all(torch.equal(ours[key], expected[key]) for key in expected)
+    assert all(state["history"][name] == unbroken["history"][name] for name in ("stage", "step", *LOSSES))
+    assert len(state["history"]["step"]) == FIRST + SECOND

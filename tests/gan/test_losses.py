@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bloodlib.gan.losses import adversarial, feature_matching
+from bloodlib.gan.losses import adversarial, colour_difference, feature_matching
 
 
 def judged(*values):
@@ -39,3 +39,15 @@ def test_feature_matching_does_not_move_the_real_maps():
     feature_matching(fake, real).backward()
     assert real[0][0].grad is None
     assert fake[0][0].grad is not None
+
+
+def test_colour_difference_is_that_of_the_means_of_patches_and_blind_to_what_is_inside():
+    real, painted = torch.zeros(1, 3, 16, 32), torch.zeros(1, 3, 16, 32)
+    painted[:, 0, :, :8] = 0.5  # red, in one of four columns of patches
+    painted[:, 2, :8, 8:16] = -0.25  # blue, in one of eight patches
+    expected = (0.5 / 4 + 0.25 / 8) / 3
+    assert colour_difference(painted, real).item() == pytest.approx(expected)
+    board = torch.arange(16).view(16, 1) + torch.arange(32)
+    painted = painted + (board % 2 * 2 - 1)  # ±1, of mean 0 in every patch
+    assert colour_difference(painted, real).item() == pytest.approx(expected, abs=1e-6)
+    assert colour_difference(painted, real, side_px=1).item() > 0.9

@@ -3,6 +3,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision.models import VGG19_Weights, squeezenet1_0
 
 from bloodlib.gan.perceptual import SQUEEZENET_FILE, PerceptualLoss, load_perceptual, unit_distance
@@ -26,6 +27,23 @@ def test_images_reach_the_network_normalised_as_imagenet(kind, layers):
     maps = loss.maps(2 * grey - 1)
     assert seen[0].abs().max() < 1e-6
     assert len(maps) == layers
+
+
+def test_vgg_compares_relu1_1_to_relu5_1_with_the_published_weights():
+    loss = PerceptualLoss("vgg19")
+    for layer in loss.features:
+        if isinstance(layer, nn.Conv2d):  # the k-th doubles channel 0 and drops the others
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            layer.weight.data[0, 0, 1, 1] = 2.0
+    red = {"painted": 0.6, "real": 0.3}  # the darker one is below ImageNet's mean, so every ReLU makes it 0
+    images = [torch.full((1, 3, 32, 32), 2 * value - 1) for value in red.values()]
+    difference = (red["painted"] - 0.485) / 0.229
+    # VGG-19 has 2, 2, 4, 4, 4 convolutions a block: reluN_1 comes after the 1st, 3rd, 5th, 9th and 13th
+    layers = [(1, 64, 1 / 32), (3, 128, 1 / 16), (5, 256, 1 / 8), (9, 512, 1 / 4), (13, 512, 1.0)]
+    expected = sum(weight * difference * 2**k / channels for k, channels, weight in layers)
+    assert loss(*images).item() == pytest.approx(expected, rel=1e-5)
+    assert [m.shape[-1] for m in loss.maps(images[0])] == [32, 16, 8, 4, 2]
 
 
 def test_the_loss_is_zero_for_equal_images_and_moves_only_the_painted_one():

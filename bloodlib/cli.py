@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import bloodlib
 from bloodlib.sampler.placement import CORES, PLACEMENTS, VARIANTS, WEIGHTS
@@ -71,6 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     fit = _add(commands, "fit", _fit, "learn to make smears like those of a set")
     _add_set(fit)
     fit.add_argument("--profile", choices=("smoke", "laptop", "paper"), default="laptop")
+    fit.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="of the phantom, which is rendered (480x300)")
+    fit.add_argument(
+        "--set",
+        dest="settings",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace a setting of the profile (bloodlib.gan.config.GanConfig); may be repeated. Without internet: "
+        "perceptual=squeezenet, from the folder that BLOODLIB_WEIGHTS names, or perceptual=none",
+    )
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--seed", type=int, default=0)
 
@@ -130,10 +142,39 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _load(chosen: argparse.Namespace, split: str):
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is no setting; write NAME=VALUE, such as perceptual=squeezenet")
+    return name, value
+
+
+def _overrides(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Read settings of a painter by the kind of value that each takes."""
+    from bloodlib.gan.config import GanConfig
+
+    truth = {"yes": True, "true": True, "no": False, "false": False}
+    kinds = {"bool": lambda text: truth[text.lower()], "float": float, "int": int, "int | None": int, "str": str}
+    types = {name: field.type for name, field in GanConfig.__dataclass_fields__.items() if field.type in kinds}
+    found = {}
+    for name, text in settings:
+        if name not in types:
+            raise ValueError(f"--set {name}={text}: there is no such setting; allowed are {', '.join(types)}")
+        try:
+            found[name] = kinds[types[name]](text)
+        except (KeyError, ValueError):
+            needed = "yes or no" if types[name] == "bool" else f"a number ({types[name].split()[0]})"
+            raise ValueError(f"--set {name}={text}: needed is {needed}") from None
+    return found
+
+
+def _load(chosen: argparse.Namespace, split: str, size: tuple[int, int] | None = None):
     """Load the set asked for: the part named on the command line, or the one that fits the command."""
+    if size and chosen.set != "phantom":
+        raise ValueError(f"--size is for the phantom, which is rendered; {chosen.set} has a size of its own")
     own_folder = Path(chosen.set).is_dir()
-    return bloodlib.load(chosen.set, split=chosen.split or ("all" if own_folder else split))
+    options = {"shape": size} if size else {}
+    return bloodlib.load(chosen.set, split=chosen.split or ("all" if own_folder else split), **options)
 
 
 def _data_list(chosen: argparse.Namespace) -> None:
@@ -189,7 +230,8 @@ def _masks(chosen: argparse.Namespace) -> None:
 
 
 def _fit(chosen: argparse.Namespace) -> None:
-    bloodlib.Synthesizer.fit(_load(chosen, "fit"), profile=chosen.profile, folder=chosen.output, seed=chosen.seed)
+    overrides, smears = _overrides(chosen.settings), _load(chosen, "fit", chosen.size)
+    bloodlib.Synthesizer.fit(smears, chosen.profile, chosen.output, chosen.seed, **overrides)
     print(f"Model in {chosen.output}; next: bloodlib generate {chosen.output} -n 900 -o synthetic")
 
 

@@ -102,10 +102,18 @@ def test_doctor_reports_versions_and_precision(capsys):
         (["generate", "no/such/model", "-o", "out"], "no/such/model"),
         (["masks", "phantom", "--overlap", "2", "-o", "out"], "overlap=2.0"),
         (["evaluate", "no/such/folder", "no/such/folder"], "no/such/folder"),
+        (["fit", "phantom", "--set", "colours=3", "-o", "out"], "allowed are filters, blocks"),
+        (["fit", "phantom", "--set", "stages=3", "-o", "out"], "no such setting"),
+        (["fit", "phantom", "--set", "filters=many", "-o", "out"], "filters=many: needed is a number (int)"),
+        (["fit", "phantom", "--set", "flips=2", "-o", "out"], "flips=2: needed is yes or no"),
+        (["fit", "phantom", "--set", "perceptual=vgg", "-o", "out"], "vgg19, squeezenet"),
+        (["fit", "chula_rbc12", "--size", "640x480", "-o", "out"], "--size is for the phantom"),
+        (["fit", "phantom", "--profile", "paper", "--set", "perceptual=squeezenet", "-o", "out"], "BLOODLIB_WEIGHTS"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BLOODLIB_WEIGHTS", raising=False)
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
     told = (out + err).strip().splitlines()
@@ -139,6 +147,29 @@ def test_a_folder_whose_mask_differs_in_size_is_named(smears, capsys):
     assert not (smears / "out").exists()
 
 
+def test_the_papers_training_is_one_command(monkeypatch):
+    asked = {}
+
+    def fit(smears, profile, folder, seed, **overrides):
+        asked.update(smears=smears, profile=profile, overrides=overrides)
+
+    monkeypatch.setattr(bloodlib.Synthesizer, "fit", fit)
+    data = ["phantom", "--split", "train", "--size", "1920x1200"]
+    settings = ["--set", "perceptual=squeezenet", "--set", "lambda_colour=10", "--set", "flips=no"]
+    assert cli.main(["fit", *data, "--profile", "paper", *settings, "-o", "paper"]) == 0
+    assert len(asked["smears"]) == 60
+    assert asked["smears"][0].image.shape == (1200, 1920, 3)
+    assert asked["profile"] == "paper"
+    assert asked["overrides"] == {"perceptual": "squeezenet", "lambda_colour": 10.0, "flips": False}
+
+
+def test_a_setting_without_a_value_is_refused_before_anything_runs(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["fit", "phantom", "--set", "perceptual", "-o", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
 def test_fit_generate_evaluate_from_a_folder_to_scores(smears, tmp_path, capsys, monkeypatch):
     from bloodlib.gan.config import PRESETS, GanConfig, Stage
@@ -147,7 +178,8 @@ def test_fit_generate_evaluate_from_a_folder_to_scores(smears, tmp_path, capsys,
     tiny = GanConfig(stages=stages, filters=2, blocks=1, perceptual="none", precision="float32")
     monkeypatch.setitem(PRESETS, "smoke", tiny)
     model, made = str(tmp_path / "model"), tmp_path / "made"
-    assert cli.main(["fit", str(smears), "--profile", "smoke", "-o", model]) == 0
+    assert cli.main(["fit", str(smears), "--profile", "smoke", "--set", "feature_channels=4", "-o", model]) == 0
+    assert bloodlib.Synthesizer.load(model).config.feature_channels == 4
     options = ["-n", "2", "--size", "128x96", "--style", "1", "--seed", "5"]
     assert cli.main(["generate", model, *options, "-o", str(made)]) == 0
     assert json.loads((made / "manifest.json").read_text())["smears"][1]["style"] == 1

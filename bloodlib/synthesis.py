@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,9 @@ class Synthesizer:
         """
         config = preset(profile, **overrides)
         title = getattr(smears, "title", "smears")
+        named = {"class_names": _class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
         smears = smears if isinstance(smears, Sequence) else list(smears)
-        data = fingerprint(smears)
+        data = fingerprint(smears, classes=config.cell_classes > 1)
         identity = config.digest(seed=seed, data=data)
         folder = Path(folder) if folder is not None else None
         if folder is not None and (folder / CONFIG).is_file():
@@ -122,12 +123,14 @@ class Synthesizer:
         features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
         kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
         whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in seen]
-        styles = Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes, whole)
+        styles = Styles.fit(
+            features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes
+        )
         about = {
             "profile": profile,
             "seed": seed,
             "identity": identity,
-            "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)},
+            "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)} | named,
             "perceptual": trainer.perceptual_used,
             "precision": trainer.fabric.strategy.precision.precision,
             "versions": {name: version(name) for name in ("bloodlib", "torch")},
@@ -184,7 +187,7 @@ class Synthesizer:
             network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
             network.to(memory_format=torch.channels_last).eval()
         layout = MaskGenerator.from_arrays(load_file(path / "layout.safetensors"), content.pop("layout"))
-        styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw)
+        styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw, config.cell_classes)
         objects = ObjectDatabase.from_arrays(load_file(path / "objects.safetensors")) if config.objects else None
         content.pop("files"), content.pop("format")
         return cls(layout, generator, encoder, styles, objects, config, read_json(path / "history.json"), content)
@@ -221,7 +224,7 @@ class Synthesizer:
         objects : int32 (H, W), optional
             Incidental objects 1..m where no cell is, for a painter that knows them; none if not given.
         classes : int (n,), optional
-            Class of each cell, for a painter that knows several; all 0 if not given.
+            Class of each cell, for a painter that knows several; drawn as in `sample` if not given.
 
         Returns
         -------
@@ -230,14 +233,16 @@ class Synthesizer:
         Raises
         ------
         ValueError
-            If the mask is none, the features do not fit it, or objects are given to a painter without.
+            If the mask is none, the features or classes do not fit it, or objects are given to a painter without.
         """
         if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
             raise ValueError(f"instances are {instances.dtype} {instances.shape}; needed are ids ≥ 0 as int (H, W)")
         if objects is not None and self.objects is None:
             raise ValueError("objects are given, but this painter knows cells only; fit it with objects=True")
         count = int(instances.max(initial=0))
-        classes = np.zeros(count, dtype=np.int64) if classes is None else classes
+        classes = self.styles.draw_classes(rng, count) if classes is None else np.asarray(classes)
+        if len(classes) != count:
+            raise ValueError(f"{len(classes)} classes for {count} cells; needed is one for each")
         ids, kinds = with_objects(instances, classes, objects, self.config.cell_classes)
         drawn = None
         if features is None or len(kinds) > count + 1:
@@ -256,6 +261,7 @@ class Synthesizer:
         style: int | None = None,
         count: int | None = None,
         name: str = "synthetic",
+        classes: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
     ) -> Smear:
         """Draw a mask and paint it.
 
@@ -269,12 +275,26 @@ class Synthesizer:
         count : int, optional
             Cells requested; drawn if not given.
         name : str
+        classes : mapping of int to float, or float (cell_classes,), optional
+            Shares of the cells' classes, for a painter that knows several; those of a fitted smear, drawn
+            at random, if not given.
 
         Returns
         -------
         Smear
+            With the class of every cell.
+
+        Raises
+        ------
+        ValueError
+            If the classes are no shares, or the painter has seen no cell of one.
+
+        Notes
+        -----
+        Classes are drawn cell by cell, after the mask: shapes and places do not depend on them, since the
+        shape database does not keep classes apart.
         """
-        return self._make(rng, shape, style, count, name)[0]
+        return self._make(rng, shape, style, count, name, _shares(classes, self.config.cell_classes))[0]
 
     def _make(
         self,
@@ -283,14 +303,18 @@ class Synthesizer:
         style: int | None,
         count: int | None,
         name: str,
+        shares: np.ndarray | None,
     ) -> tuple[Smear, dict[str, Any]]:
         mask = self.layout.sample(rng, shape, count)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
-        ids, kinds = with_objects(mask.instances, np.zeros(mask.placed), objects, self.config.cell_classes)
+        classes = self.styles.draw_classes(rng, mask.placed, shares)
+        ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
         features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
         image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
-        return Smear(image, mask.instances, name=name), facts
+        if self.config.cell_classes > 1:
+            facts["classes"] = classes.tolist()
+        return Smear(image, mask.instances, classes, name), facts
 
     def write(
         self,
@@ -300,13 +324,14 @@ class Synthesizer:
         shape: tuple[int, int] | None = None,
         style: int | None = None,
         progress: bool = False,
+        classes: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
     ) -> None:
         """Write labelled synthetic smears: images/, instances/, coco.json and manifest.json.
 
         Parameters
         ----------
         folder : path
-            A set that was begun here with the same model, seed, shape and style is continued.
+            A set that was begun here with the same model, seed, shape, style and classes is continued.
         count : int
             How many smears the set has in the end.
         seed : int
@@ -317,6 +342,8 @@ class Synthesizer:
             Cluster of the cells' look in every smear; None draws one for each.
         progress : bool
             Whether to show a progress bar.
+        classes : mapping of int to float, or float (cell_classes,), optional
+            Shares of the cells' classes, as in `sample`; coco.json gives the class of every cell.
 
         Raises
         ------
@@ -333,6 +360,9 @@ class Synthesizer:
         folder = Path(folder)
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
         head = {"model": self.about["identity"], "seed": seed, "shape": list(shape), "style": style}
+        shares = _shares(classes, self.config.cell_classes)
+        if shares is not None:
+            head["classes"] = shares.tolist()
         manifest = folder / "manifest.json"
         done: list[dict[str, Any]] = []
         if manifest.is_file():
@@ -347,14 +377,18 @@ class Synthesizer:
         for k in trange(len(done), count, desc="smears", disable=not progress):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CrowdedWarning)  # said once below, for the whole set
-                smear, facts = self._make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}")
+                smear, facts = self._make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}", shares)
             write_smear(folder, smear)
             done.append({"name": smear.name, "seed": [seed, k], **facts})
             write_json(manifest, {**head, "smears": done})
-        written = {entry["name"] for entry in done}
+        written = {entry["name"]: entry.get("classes") for entry in done}
         smears = read_folder(folder)
-        keep = [i for i, name in enumerate(smears.names) if name in written]
-        write_coco(folder / "coco.json", smears.select(keep))
+        keep = smears.select([i for i, name in enumerate(smears.names) if name in written])
+        if self.config.cell_classes > 1:
+            classed = (replace(smear, classes=np.array(written[smear.name], dtype=np.int64)) for smear in keep)
+            write_coco(folder / "coco.json", classed, self.about["data"]["class_names"])
+        else:
+            write_coco(folder / "coco.json", keep)
         crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
         if crowded:
             warnings.warn(
@@ -363,6 +397,28 @@ class Synthesizer:
                 CrowdedWarning,
                 stacklevel=2,
             )
+
+
+def _shares(classes: Mapping[int, float] | Sequence[float] | np.ndarray | None, cell_classes: int) -> np.ndarray | None:
+    """Bring what was asked of the cells' classes to a sum of 1, float64 (cell_classes,)."""
+    if classes is None:
+        return None
+    given = (
+        dict(classes) if isinstance(classes, Mapping) else dict(enumerate(np.asarray(classes, dtype=float).tolist()))
+    )
+    unknown = sorted(set(given) - set(range(cell_classes)))
+    if unknown:
+        raise ValueError(f"classes names {unknown[0]!r}; this painter has the classes 0 to {cell_classes - 1}")
+    shares = np.array([float(given.get(k, 0)) for k in range(cell_classes)])
+    if not np.isfinite(shares).all() or shares.min() < 0 or not shares.any():
+        raise ValueError(f"classes is {classes!r}; needed are shares of 0 or more, one of them above 0")
+    return shares / shares.sum()
+
+
+def _class_names(smears: Iterable[Smear], cell_classes: int) -> list[str]:
+    """Name the classes as the smears do, by number where they have no names."""
+    names = getattr(smears, "class_names", ())[:cell_classes]
+    return [*names, *(f"class {k}" for k in range(len(names), cell_classes))]
 
 
 def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import bloodlib
 from bloodlib.gan.config import Stage
 from bloodlib.gan.training import Trainer
 from bloodlib.sampler.masks import CrowdedWarning
+from bloodlib.smears import SmearFolder
 from bloodlib.synthesis import Synthesizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
@@ -187,3 +189,93 @@ def test_a_chosen_style_is_that_of_every_smear_and_no_other_set_is_mixed_in(synt
     assert [row["style"] for row in rows] == [2, 2]
     with pytest.raises(ValueError, match="write to another folder"):
         synth.write(tmp_path / "set", count=3, seed=0, shape=(96, 128), style=1)
+
+
+CLASSES = ("round", "oval", "tear")
+
+
+@pytest.fixture(scope="module")
+def classed(smears, tmp_path_factory):
+    """A painter of three classes of cells: of every four, one is round, two oval and one a tear."""
+    mixed = {x.name: replace(x, classes=np.resize([0, 1, 2, 1], x.count)) for x in smears}
+    folder = tmp_path_factory.mktemp("classed")
+    Synthesizer.fit(SmearFolder(list(mixed), mixed.get, class_names=CLASSES), folder=folder, cell_classes=3, **SETTINGS)
+    return Synthesizer.load(folder)
+
+
+def test_sampled_cells_have_classes_in_the_shares_of_the_smears(classed):
+    """Each share is off by four standard deviations in fewer than 1 of 10,000 trials; the smears' own vary by 0.03."""
+    drawn = [classed.sample(np.random.default_rng(seed), shape=(240, 320), count=40) for seed in range(15)]
+    assert all(len(x.classes) == x.instances.max() for x in drawn)
+    classes = np.concatenate([x.classes for x in drawn])
+    assert len(classes) > 300
+    shares = np.bincount(classes, minlength=3) / len(classes)
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.03 + 4 * 0.5 / np.sqrt(len(classes)))
+    again = classed.sample(np.random.default_rng(14), shape=(240, 320), count=40)
+    assert np.array_equal(again.image, drawn[-1].image)
+    assert np.array_equal(again.classes, drawn[-1].classes)
+
+
+def test_the_mix_of_classes_can_be_chosen(classed):
+    some = [classed.sample(np.random.default_rng(0), classes=mix) for mix in ({2: 1}, {1: 3.0}, [0, 0, 7])]
+    assert [set(x.classes) for x in some] == [{2}, {1}, {2}]
+    assert np.array_equal(some[0].image, some[2].image)
+    assert np.array_equal(some[0].instances, some[1].instances)
+    assert not np.array_equal(some[0].image, some[1].image), "the painter is told the class"
+    both = classed.sample(np.random.default_rng(0), classes={0: 1, 2: 1}).classes
+    assert set(both) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("mix", "says"),
+    [
+        ({3: 1}, "classes names 3; this painter has the classes 0 to 2"),
+        ({"oval": 1}, "classes names 'oval'"),
+        ([1, 1, 1, 1], "classes names 3"),
+        ([1, -1, 1], "shares of 0 or more"),
+        ({}, "one of them above 0"),
+        ([0.0, np.nan, 1.0], "shares of 0 or more"),
+    ],
+)
+def test_wrong_mixes_are_refused(classed, mix, says):
+    with pytest.raises(ValueError, match=says):
+        classed.sample(np.random.default_rng(0), classes=mix)
+
+
+def test_a_painter_of_one_class_gives_one_class(synth):
+    assert not synth.sample(np.random.default_rng(0)).classes.any()
+    with pytest.raises(ValueError, match="classes names 1; this painter has the classes 0 to 0"):
+        synth.sample(np.random.default_rng(0), classes={1: 1})
+
+
+def test_given_classes_are_painted(smears, classed):
+    mask, features = smears[0].instances, classed.encode(smears[0])
+    round_, tears = (
+        classed.paint(mask, np.random.default_rng(0), features=features, classes=np.full(smears[0].count, k))
+        for k in (0, 2)
+    )
+    changed = (round_ != tears).any(axis=2)
+    assert changed[mask > 0].mean() > 0.1
+    with pytest.raises(ValueError, match=rf"1 classes for {smears[0].count} cells"):
+        classed.paint(mask, np.random.default_rng(0), classes=np.zeros(1, dtype=int))
+
+
+def test_a_written_set_keeps_classes_and_their_names_also_when_continued(classed, tmp_path):
+    classed.write(tmp_path / "whole", count=2, seed=3)
+    classed.write(tmp_path / "parts", count=1, seed=3)
+    classed.write(tmp_path / "parts", count=2, seed=3)
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+    read = bloodlib.load(tmp_path / "whole")
+    assert read.class_names == CLASSES
+    for k, smear in enumerate(read):
+        assert np.array_equal(smear.classes, classed.sample(np.random.default_rng([3, k])).classes)
+    classed.write(tmp_path / "tears", count=1, seed=3, classes={2: 1})
+    assert set(bloodlib.load(tmp_path / "tears")[0].classes) == {2}
+    with pytest.raises(ValueError, match="write to another folder"):
+        classed.write(tmp_path / "tears", count=2, seed=3, classes={1: 1})
+
+
+def test_smears_without_the_first_class_are_learnt_too(smears):
+    later = [replace(x, classes=1 + np.arange(x.count) % 2) for x in smears]
+    drawn = Synthesizer.fit(later, cell_classes=3, **SETTINGS).sample(np.random.default_rng(0))
+    assert set(drawn.classes) == {1, 2}

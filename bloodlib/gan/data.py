@@ -86,11 +86,12 @@ def with_objects(
     Raises
     ------
     ValueError
-        If a cell's class is beyond `cell_classes`.
+        If a cell's class is below 0 or beyond `cell_classes`.
     """
     classes = np.asarray(classes, dtype=np.int64) if cell_classes > 1 else np.zeros(len(classes), dtype=np.int64)
-    if len(classes) and classes.max() >= cell_classes:
-        raise ValueError(f"a cell has class {classes.max()} but cell_classes is {cell_classes}; classes start at 0")
+    wrong = classes[(classes < 0) | (classes >= cell_classes)]
+    if len(wrong):
+        raise ValueError(f"a cell has class {wrong.max()} but cell_classes is {cell_classes}; classes start at 0")
     kinds = [np.zeros(1, dtype=np.int64), classes + 1]
     if objects is not None:
         instances = np.where(objects > 0, objects + len(classes), instances).astype(np.int32)
@@ -146,8 +147,14 @@ def resized(smear: Labelled, shape: tuple[int, int] | None) -> Labelled:
     return Labelled(smear.name, image, instances, smear.kinds)
 
 
-def fingerprint(smears: Sequence[Smear]) -> str:
+def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     """Give a short hash that tells one set of smears from another.
+
+    Parameters
+    ----------
+    smears : sequence of Smear
+    classes : bool
+        Whether sets that differ in nothing but their cells' classes are told apart.
 
     Notes
     -----
@@ -161,6 +168,8 @@ def fingerprint(smears: Sequence[Smear]) -> str:
         digest.update(repr(smear.instances.shape).encode())
         digest.update(np.ascontiguousarray(smear.image))
         digest.update(np.ascontiguousarray(smear.instances))
+        if classes:
+            digest.update(np.asarray(smear.classes, dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]
 
 

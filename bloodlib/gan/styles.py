@@ -9,7 +9,7 @@ import numpy as np
 
 from .config import STYLE_DRAWS
 
-BACKGROUND, CELL = 0, 1  # semantic classes; further ones follow
+BACKGROUND, CELL = 0, 1  # semantic classes; those of further cells follow, then that of objects
 NEAREST = 12  # ours: a joint draw picks from this many instances of one smear that are nearest in size
 
 
@@ -22,7 +22,7 @@ class Styles:
     features : float32 (n, C)
         Of every background, cell and object of all smears.
     kind : int64 (n,)
-        Semantic class of each: 0 background, 1 cell, then what else the painter knows.
+        Semantic class of each: 0 background, 1..cell_classes cells, then what else the painter knows.
     smear : int64 (n,)
         Which smear each comes from.
     cluster : int64 (n,)
@@ -35,6 +35,8 @@ class Styles:
         Cluster centres, one array per class.
     draw : {"joint", "independent", "per_cell"}
         How `sample` puts styles together.
+    cell_classes : int
+        How many semantic classes of cells there are; a style is the cluster of that number in each of them.
 
     Notes
     -----
@@ -46,6 +48,8 @@ class Styles:
     ours: everything in one picture comes from one smear, each instance with the features of some
     instance of its class and about its size there (`NEAREST`), so that stains stay whole, cells differ
     as they do on a slide, and a sliver at the border or a pair in one outline lends its looks to its like only.
+    With several classes of cells, the smear is likelier the more of the drawn cells are of classes that it has;
+    cells of the others take looks from elsewhere.
     Book: chapter 06.
     """
 
@@ -57,6 +61,7 @@ class Styles:
     whole: np.ndarray
     centres: tuple[np.ndarray, ...]
     draw: str = "joint"
+    cell_classes: int = 1
 
     @classmethod
     def fit(
@@ -68,6 +73,7 @@ class Styles:
         kinds: Sequence[np.ndarray] | None = None,
         sizes_px: Sequence[np.ndarray] | None = None,
         whole: Sequence[np.ndarray] | None = None,
+        cell_classes: int = 1,
     ) -> Styles:
         """Cluster the features of a set of smears.
 
@@ -85,6 +91,8 @@ class Styles:
             Area of each row; joint draws do not look at sizes if not given.
         whole : sequence of bool (n_i + 1,), optional
             Whether the smear's border leaves the instance whole; all are if not given.
+        cell_classes : int
+            The kinds 1 to this are cells.
 
         Raises
         ------
@@ -97,7 +105,7 @@ class Styles:
             kinds = [np.minimum(np.arange(len(f)), CELL) for f in features]
         points = np.concatenate(features).astype(np.float32)
         kind = np.concatenate(kinds).astype(np.int64)
-        if not (kind == CELL).any():
+        if not _are_cells(kind, cell_classes).any():
             raise ValueError("the smears have no cells to take styles from; are the masks empty?")
         cluster = np.zeros(len(kind), dtype=np.int64)
         centres = []
@@ -107,30 +115,38 @@ class Styles:
         smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
         size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
         uncut = np.ones(len(kind), dtype=bool) if whole is None else np.concatenate(whole)
-        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw)
+        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes)
 
     def __len__(self) -> int:
-        return len(self.cell_centres)
+        return max(len(centres) for centres in self._cell_centres)
+
+    @property
+    def _cell_centres(self) -> tuple[np.ndarray, ...]:
+        return self.centres[CELL : CELL + self.cell_classes]
+
+    @property
+    def _cell(self) -> np.ndarray:
+        return _are_cells(self.kind, self.cell_classes)
 
     @property
     def cells(self) -> np.ndarray:
         """Features of every cell, float32 (n, C)."""
-        return self.features[self.kind == CELL]
+        return self.features[self._cell]
 
     @property
     def cell_smear(self) -> np.ndarray:
         """Which smear each cell comes from, int64 (n,)."""
-        return self.smear[self.kind == CELL]
+        return self.smear[self._cell]
 
     @property
     def cell_cluster(self) -> np.ndarray:
-        """Cluster of each cell, int64 (n,)."""
-        return self.cluster[self.kind == CELL]
+        """Cluster of each cell within its class, int64 (n,)."""
+        return self.cluster[self._cell]
 
     @property
     def cell_centres(self) -> np.ndarray:
-        """Centres of the cells' clusters, float32 (K, C)."""
-        return self.centres[CELL]
+        """Centres of the cells' clusters, float32 (K, C); those of several classes one class after the other."""
+        return np.concatenate(self._cell_centres)
 
     @property
     def backgrounds(self) -> np.ndarray:
@@ -154,6 +170,35 @@ class Styles:
         np.add.at(table, (self.cell_smear, self.cell_cluster), 1)
         return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
 
+    @property
+    def class_shares(self) -> np.ndarray:
+        """Give which part of each smear's cells is of each class, float64 (m, cell_classes); rows sum to 1 or 0."""
+        table = np.zeros((len(self.backgrounds), self.cell_classes))
+        np.add.at(table, (self.cell_smear, self.kind[self._cell] - CELL), 1)
+        return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+
+    def draw_classes(self, rng: np.random.Generator, count: int, shares: np.ndarray | None = None) -> np.ndarray:
+        """Draw the class of each of some cells.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        count : int
+        shares : float (cell_classes,), optional
+            Of every class, summing to 1; those of a smear drawn at random if not given.
+
+        Returns
+        -------
+        int64 (count,)
+            0..cell_classes - 1, all 0 where there is one class only; each independent of the others.
+        """
+        if self.cell_classes == 1:
+            return np.zeros(count, dtype=np.int64)
+        if shares is None:
+            seen = self.class_shares
+            shares = seen[rng.choice(np.flatnonzero(seen.any(axis=1)))]
+        return rng.choice(self.cell_classes, size=count, p=shares)
+
     def sample(
         self,
         rng: np.random.Generator,
@@ -169,7 +214,7 @@ class Styles:
         kinds : int or int (count + 1,)
             Number of cells, or the semantic class of the background and of every instance.
         style : int, optional
-            Cluster that all cells belong to; None draws.
+            Cluster that all cells belong to, the last one of a class that has fewer; None draws.
         sizes_px : int (count + 1,), optional
             Area of the background and of every instance, for joint draws to go by.
 
@@ -183,39 +228,60 @@ class Styles:
         Raises
         ------
         ValueError
-            If there is no such cluster.
+            If there is no such cluster, or an instance is of a class that no smear had.
         """
         if style is not None and not 0 <= style < len(self):
             raise ValueError(f"style is {style}; this painter has styles 0 to {len(self) - 1}")
         if np.ndim(kinds) == 0:
             kinds = np.minimum(np.arange(int(kinds) + 1), CELL)
+        for k in np.unique(kinds):
+            if k >= len(self.centres) or not len(self.centres[k]):
+                raise ValueError(
+                    f"an instance is of kind {k} (a cell's is its class + 1), but no smear had one; "
+                    f"seen are {', '.join(map(str, np.unique(self.kind)))}"
+                )
         if self.draw == "joint":
             return self._from_one_smear(rng, kinds, style, sizes_px)
         out = np.zeros((len(kinds), self.features.shape[1]), dtype=np.float32)
-        chosen = 0 if style is None else int(style)
+        cluster = np.zeros(len(kinds), dtype=np.int64)
+        cells = _are_cells(kinds, self.cell_classes)
         for k in np.unique(kinds):
             which = np.flatnonzero(kinds == k)
             pick = rng.integers(len(self.centres[k]), size=1 if self.draw == "independent" else len(which))
-            if k == CELL:
-                pick = pick if style is None else np.array([style])
-                chosen = int(np.bincount(pick).argmax())
-            out[which] = self.centres[k][np.broadcast_to(pick, which.shape)]
-        return out, chosen
+            if cells[which[0]] and style is not None:
+                pick = self._nearest_style(style, k)
+            cluster[which] = pick
+            out[which] = self.centres[k][cluster[which]]
+        return out, self._usual(cluster[cells], 0) if style is None else int(style)
+
+    def _nearest_style(self, style: int, k: int) -> int:
+        """Give the cluster of a class that stands for a style; a rare class can have fewer clusters than another."""
+        return min(int(style), len(self.centres[k]) - 1)
+
+    @staticmethod
+    def _usual(clusters: np.ndarray, otherwise: int) -> int:
+        return int(np.bincount(clusters).argmax()) if len(clusters) else otherwise
 
     def _from_one_smear(
         self, rng: np.random.Generator, kinds: np.ndarray, style: int | None, sizes_px: np.ndarray | None
     ) -> tuple[np.ndarray, int]:
         shares = self.shares
-        weight = shares.any(axis=1) if style is None else shares[:, style]
+        weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
+        cells = _are_cells(kinds, self.cell_classes)
+        if cells.any():
+            lends = weight * (self.class_shares > 0)[:, kinds[cells] - CELL].mean(
+                axis=1
+            )  # (smears, cells) to (smears,)
+            weight = lends if lends.any() else weight
         smear = int(rng.choice(len(shares), p=weight / weight.sum()))
         rows = np.zeros(len(kinds), dtype=np.int64)
         for k in np.unique(kinds):
-            members = (self.kind == k) & (self.smear == smear)
-            if k == CELL and style is not None:
-                members &= self.cluster == style
-            if not members.any():  # this smear has none of the class: any other's will do
-                members = self.kind == k
             which = np.flatnonzero(kinds == k)
+            alike, here = self.kind == k, self.smear == smear
+            wished = style is not None and cells[which[0]]
+            styled = alike & (self.cluster == self._nearest_style(style, k)) if wished else alike
+            # This smear may have none of the style or of the class: then any other's will do.
+            members = next(m for m in (styled & here, alike & here, styled, alike) if m.any())
             members = np.flatnonzero(members & self.whole if (members & self.whole).any() else members)
             if sizes_px is None:
                 rows[which] = rng.choice(members, size=len(which))
@@ -223,8 +289,7 @@ class Styles:
                 unlike = np.abs(np.log(sizes_px[which, None]) - np.log(self.size_px[members]))  # (instances, members)
                 near = np.argsort(unlike, axis=1, kind="stable")[:, :NEAREST]
                 rows[which] = members[near[np.arange(len(which)), rng.integers(near.shape[1], size=len(which))]]
-        cells = self.cluster[rows[kinds == CELL]]
-        usual = int(np.bincount(cells).argmax()) if len(cells) else int(shares[smear].argmax())
+        usual = self._usual(self.cluster[rows[cells]], int(shares[smear].argmax()))
         return self.features[rows], usual if style is None else int(style)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -234,12 +299,16 @@ class Styles:
         return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], draw: str) -> Styles:
+    def from_arrays(cls, arrays: dict[str, np.ndarray], draw: str, cell_classes: int = 1) -> Styles:
         """Build the styles again from what `to_arrays` gave, in whatever precision it was stored."""
         single = {name: x.astype(np.float32) for name, x in arrays.items() if name.startswith(("features", "centres"))}
         centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
         whole = (arrays[name].astype(np.int64) for name in ("kind", "smear", "cluster", "size_px"))
-        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw)
+        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw, cell_classes)
+
+
+def _are_cells(kinds: np.ndarray, cell_classes: int) -> np.ndarray:
+    return (kinds >= CELL) & (kinds < CELL + cell_classes)
 
 
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -89,6 +89,8 @@ def test_objects_are_numbered_after_the_cells_and_are_a_class_of_their_own():
     assert with_objects(cells, np.array([0, 0, 0]), None)[1].tolist() == [0, 1, 1, 1]
     with pytest.raises(ValueError, match="class 2 but cell_classes is 2"):
         with_objects(cells, np.array([0, 2, 1]), None, cell_classes=2)
+    with pytest.raises(ValueError, match="class -1 but"):
+        with_objects(cells, np.array([0, -1, 1]), None, cell_classes=2)
 
 
 def test_green_lettering_is_painted_over_and_nothing_else_is_touched():
@@ -134,3 +136,10 @@ def test_the_fingerprint_sees_names_and_pixels():
     brighter = Smear(a.image + 1, a.instances, name="a")
     assert len({fingerprint(s) for s in ([a], [b], [a, b], [b, a], [brighter])}) == 5
     assert fingerprint([a, b]) == fingerprint([numbered(name="a"), numbered(name="b")])
+
+
+def test_the_fingerprint_sees_classes_where_they_matter():
+    plain = numbered()
+    classed = Smear(plain.image, plain.instances, np.array([0, 1, 2, 0, 1, 2]), name="a")
+    assert fingerprint([plain]) == fingerprint([classed])
+    assert fingerprint([plain], classes=True) != fingerprint([classed], classes=True)

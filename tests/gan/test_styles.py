@@ -67,6 +67,21 @@ def test_independent_draws_are_the_papers(features):
     assert len(pairs) == 9  # any background with any cells
 
 
+def test_per_cell_draws_give_every_cell_a_cluster_of_its_own(features):
+    """400 cells over 3 clusters: counts within four standard deviations, 1 false alarm in 10,000."""
+    per_cell, independent = (Styles.fit(features, 3, draw) for draw in ("per_cell", "independent"))
+    drawn, style = per_cell.sample(np.random.default_rng(0), 400)
+    which = (drawn[1:, None] == per_cell.cell_centres[None]).all(axis=2)  # (cells, clusters)
+    assert (which.sum(axis=1) == 1).all(), "every cell has the centre of one cluster"
+    assert (np.abs(which.sum(axis=0) - 400 / 3) < 4 * np.sqrt(400 * 2 / 9)).all()
+    assert style == which.sum(axis=0).argmax()
+    assert (drawn[0] == per_cell.background_centres).all(axis=1).any()
+    assert len(np.unique(independent.sample(np.random.default_rng(0), 400)[0][1:], axis=0)) == 1
+    drawn, style = per_cell.sample(np.random.default_rng(0), 400, style=2)
+    assert (drawn[1:] == per_cell.cell_centres[2]).all()
+    assert style == 2
+
+
 def test_fewer_different_features_than_clusters(features):
     styles = Styles.fit([features[0][:3]], clusters=10)
     assert len(styles) == 2
@@ -100,3 +115,74 @@ def test_cells_that_the_border_cuts_lend_no_looks_unless_there_are_no_others():
     for whole, allowed in ((cut_out, {1.0, 3.0}), ([np.array([True, False, False, False])], {1.0, 2.0, 3.0})):
         drawn, _ = Styles.fit(features, clusters=2, whole=whole).sample(np.random.default_rng(0), 60)
         assert set(drawn[1:, 0].tolist()) == allowed
+
+
+@pytest.fixture(params=["joint", "independent", "per_cell"])
+def classed(request):
+    """Two smears, cells of classes 0 and 1 in the first and 1 and 2 in the second; features say class and smear."""
+    kinds = [np.array([0, *[1 + smear] * 6, *[2 + smear] * 3, 4]) for smear in range(2)]
+    rng = np.random.default_rng(0)
+    features = [
+        np.stack([kind, np.full(len(kind), smear), rng.uniform(-0.1, 0.1, len(kind))], axis=1).astype(np.float32)
+        for smear, kind in enumerate(kinds)
+    ]
+    return Styles.fit(features, 3, request.param, kinds=kinds, cell_classes=3)
+
+
+def test_instances_take_the_looks_of_their_own_class(classed):
+    kinds = np.array([0, 3, 1, 2, 2, 3, 4])
+    for seed in range(10):
+        drawn, style = classed.sample(np.random.default_rng(seed), kinds)
+        np.testing.assert_allclose(drawn[:, 0], kinds, atol=1e-6)
+        assert 0 <= style < len(classed) == 3
+    again = Styles.from_arrays(classed.to_arrays(), classed.draw, classed.cell_classes)
+    assert np.array_equal(again.sample(np.random.default_rng(9), kinds)[0], drawn)
+    assert len(classed.cells) == 18
+    assert len(classed.cell_centres) == 9
+    np.testing.assert_allclose(classed.class_shares, [[2 / 3, 1 / 3, 0], [0, 2 / 3, 1 / 3]])
+    with pytest.raises(ValueError, match=r"an instance is of kind 5 .* seen are 0, 1, 2, 3, 4"):
+        classed.sample(np.random.default_rng(0), np.array([0, 5]))
+
+
+def test_a_chosen_style_is_that_cluster_of_every_class(classed):
+    kinds = np.array([0, 1, 2, 3])
+    for seed in range(10):
+        drawn, style = classed.sample(np.random.default_rng(seed), kinds, style=1)
+        assert style == 1
+        for features, kind in zip(drawn[1:], kinds[1:], strict=True):
+            near = np.linalg.norm(classed.centres[kind] - features, axis=1).argmin()
+            has = (classed.kind == kind) & (classed.cluster == 1) & (classed.smear == drawn[0, 1])
+            assert near == 1 or (classed.draw == "joint" and not has.any())
+
+
+def test_joint_draws_look_for_a_smear_that_has_the_classes(classed):
+    joint = Styles.from_arrays(classed.to_arrays(), "joint", 3)
+    for seed in range(10):
+        drawn, _ = joint.sample(np.random.default_rng(seed), np.array([0, 3, 3, 3]))
+        assert (drawn[:, 1] == 1).all()
+        drawn, _ = joint.sample(np.random.default_rng(seed), np.array([0, 2, 2]))
+        assert len(set(drawn[:, 1])) == 1
+
+
+def test_classes_are_drawn_by_the_shares_of_a_smear_or_by_given_ones(classed):
+    """Each count lies within four standard deviations: false alarms are fewer than 1 in 10,000 per comparison."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(12):
+        counts = np.bincount(classed.draw_classes(rng, 900), minlength=3)
+        smear = int(counts[0] == 0)
+        seen.add(smear)
+        p = classed.class_shares[smear]
+        assert (np.abs(counts - 900 * p) <= 4 * np.sqrt(900 * p * (1 - p))).all()
+    assert seen == {0, 1}
+    counts = np.bincount(classed.draw_classes(rng, 900, np.array([0.5, 0.1, 0.4])), minlength=3)
+    assert (np.abs(counts - [450, 90, 360]) <= 60).all()
+
+
+def test_a_set_without_the_first_class_has_styles():
+    kinds = [np.array([0, 2, 2])]
+    styles = Styles.fit([np.eye(3, dtype=np.float32)], 2, kinds=kinds, cell_classes=2)
+    assert set(styles.draw_classes(np.random.default_rng(0), 20)) == {1}
+    assert styles.sample(np.random.default_rng(0), np.array([0, 2, 2, 2]))[0].shape == (4, 3)
+    with pytest.raises(ValueError, match="no cells"):
+        Styles.fit([np.eye(3, dtype=np.float32)], 2, kinds=kinds, cell_classes=1)

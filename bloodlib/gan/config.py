@@ -10,7 +10,7 @@ from typing import Any
 UPSAMPLING = ("transposed", "resize")
 GAN_LOSSES = ("lsgan", "log")
 PERCEPTUAL = ("vgg19", "squeezenet", "auto", "none")
-PRECISIONS = ("auto", "float32")
+PRECISIONS = ("auto", "float32", "bfloat16")
 STYLE_DRAWS = ("joint", "independent", "per_cell")
 ENCODER_NORMS = ("instance", "none")
 NORMS = ("instance", "pixel")
@@ -73,7 +73,7 @@ class GanConfig:
     betas: tuple[float, float] = (0.5, 0.999)  # the reference's
     flips: bool = True  # horizontal and vertical; the paper's
     rotations: bool = False  # ours: square crops are also transposed, which with both flips gives all 8 views
-    precision: str = "auto"  # ours: bfloat16 autocast where the processor has it
+    precision: str = "auto"  # ours: bfloat16 autocast where the processor has it; "bfloat16": also where it is slow
     clusters: int = 10  # style clusters per semantic class; the paper's
     style_draw: str = "joint"  # ours: see bloodlib.gan.styles; "independent" is the paper's
     checkpoint_every: int = 200  # ours, steps
@@ -172,7 +172,10 @@ PRESETS: dict[str, GanConfig] = {
         preview_every=100,
     ),
     # The paper's own sizes and schedule, for a GPU.
-    "paper": GanConfig(stages=(Stage(shape=(640, 1024), epochs=120), Stage(shape=(1200, 1920), epochs=120))),
+    "paper": GanConfig(
+        stages=(Stage(shape=(640, 1024), epochs=120), Stage(shape=(1200, 1920), epochs=120)),
+        style_draw="independent",
+    ),
 }
 
 

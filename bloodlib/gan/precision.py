@@ -52,14 +52,24 @@ def make_fabric(precision: str) -> Fabric:
 
     Parameters
     ----------
-    precision : {"auto", "float32"}
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" is bfloat16 autocast where `autocast_dtype` finds it in hardware, float32 elsewhere.
+
+    Notes
+    -----
+    How far apart the two end was measured on smears of 64×80 px, with networks of 4 filters after 9
+    steps of one seed: paintings differ by 1.4 and 2.9 grey levels on average (two seeds) with
+    ``norm="pixel"``, where another seed makes 22 and 26; the paper's instance normalisation, over few
+    pixels here, magnifies that to 10 to 12 (four seeds, 2 filters) of 23 to 51. The weights themselves
+    part sooner, by 0.3 to 0.5 and by 0.9 to 1.0 of the way that training moved them: Adam's first steps
+    have the length of the learning rate however small a gradient is.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the import says is about other libraries
         from lightning_fabric import Fabric
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     probe = "cuda" if torch.cuda.is_available() else "cpu"
-    mixed = precision == "auto" and autocast_dtype(probe) is torch.bfloat16
+    mixed = precision == "bfloat16" or (precision == "auto" and autocast_dtype(probe) is torch.bfloat16)
     devices = "auto" if os.environ.get("LT_CLI_USED") else 1
     fabric = Fabric(devices=devices, precision="bf16-mixed" if mixed else "32-true")
     fabric.launch()

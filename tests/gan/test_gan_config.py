@@ -17,7 +17,7 @@ def test_the_paper_preset_is_the_papers():
         ((1200, 1920), 120, None),
     ]
     assert (paper.filters, paper.clusters, paper.discriminators) == (16, 10, 2)
-    assert (paper.upsample, paper.perceptual, paper.style_draw) == ("transposed", "vgg19", "joint")
+    assert (paper.upsample, paper.perceptual, paper.style_draw) == ("transposed", "vgg19", "independent")
     assert paper.stages[0].step_count(60) == 120 * 60
 
 
@@ -35,6 +35,7 @@ def test_the_digest_tells_what_decides_the_result_and_nothing_else():
     [
         ({"upsample": "bilinear"}, "upsample is 'bilinear'; it can be transposed, resize"),
         ({"gan_loss": "wgan"}, "lsgan, log"),
+        ({"precision": "float16"}, "auto, float32, bfloat16"),
         ({"stages": (Stage(steps=1),)}, "needed are two"),
         ({"stages": (Stage(), Stage(steps=1))}, "exactly one of them"),
         ({"stages": (Stage(crop=100, steps=1), Stage(steps=1))}, "multiple of 16"),

@@ -1,0 +1,163 @@
+"""Whether a difference is more than chance: sign flips over seeds, Holm, the bootstrap over groups, detectability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+LEAST_SEEDS = 8  # ours: with fewer only intervals are reported; 8 is the first number with room for Holm over six
+LEAST_FOR_P = 3  # ours: two signs can say nothing
+MOST_SEEDS = 20  # ours: every sign pattern is visited, half a million at 20
+ALPHA = 0.05  # ours, two-sided
+POWER = 0.8  # ours
+RESAMPLES = 2000  # ours
+LEVEL = 0.95  # ours, of every interval
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Test whether paired differences are symmetric around 0, exactly.
+
+    Parameters
+    ----------
+    differences : sequence of float (seeds,)
+        One mean difference per seed, all finite.
+
+    Returns
+    -------
+    float in (0, 1]
+        Two-sided p-value: the share of all 2ⁿ sign patterns whose |sum| is at least the observed one.
+        NaN for fewer than three seeds. n = 3 gives at least 0.25, n = 8 at least 2/256 = 0.0078.
+
+    Raises
+    ------
+    ValueError
+        For a difference that is no number, or more than 20 of them.
+
+    Notes
+    -----
+    Fisher 1935, The Design of Experiments, §21. The test speaks about seeds on *these* test images
+    and painters; about other slides speaks the interval of `resampled_means`. Book: chapter 11.
+
+    Examples
+    --------
+    >>> sign_flip([0.1, 0.2, 0.3]), sign_flip([0.1, -0.2, 0.3])
+    (0.25, 0.75)
+    """
+    values = np.asarray(differences, float)
+    if not np.isfinite(values).all():
+        raise ValueError(f"differences are {values.tolist()}; all must be finite: leave out seeds without a score")
+    if len(values) > MOST_SEEDS:
+        raise ValueError(f"{len(values)} differences were given, at most {MOST_SEEDS} can be flipped in every way")
+    if len(values) < LEAST_FOR_P:
+        return float("nan")
+    sums = values[:1]  # patterns come in pairs of opposite sign and equal |sum|: half of them is enough
+    for value in values[1:]:
+        sums = np.concatenate([sums + value, sums - value])
+    observed = abs(values.sum())
+    return float(np.mean(np.abs(sums) >= observed - 1e-9 * np.abs(values).sum()))  # equal up to rounding counts
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Adjust p-values of one family for their number, step-down.
+
+    Parameters
+    ----------
+    p : sequence of float (m,)
+        NaN where there is no test; such entries stay NaN and do not count.
+
+    Returns
+    -------
+    float64 (m,)
+
+    Notes
+    -----
+    Sorted p₍₁₎ ≤ … ≤ p₍ₖ₎ become max over i ≤ j of min(1, (k − i + 1)·p₍ᵢ₎). Holm 1979, "A simple
+    sequentially rejective multiple test procedure", Scand. J. Statist. 6:65–70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p, float)
+    adjusted = np.full(values.shape, np.nan)
+    tested = np.flatnonzero(np.isfinite(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    return adjusted
+
+
+def resampled_means(
+    values: np.ndarray, groups: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Draw groups with replacement, then images within each, and take the mean again and again.
+
+    Parameters
+    ----------
+    values : float (images,)
+        Seeds are averaged beforehand: they all saw the same images, so a draw is the same for all.
+    groups : (images,)
+        Group (slide) of each image.
+    rng : numpy.random.Generator
+    resamples : int
+
+    Returns
+    -------
+    float64 (resamples,)
+        Means over images. Their standard deviation is the standard error.
+
+    Notes
+    -----
+    Davison & Hinkley 1997, Bootstrap Methods and their Application, §3.8. For G groups of m images
+    the variance is (V + W/m)/G with V the variance of the group means and W the mean variance within
+    groups (both with divisor n). A handful of groups makes it too small by about (G − 1)/G.
+    """
+    values = np.asarray(values, float)
+    _, position, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    drawn = rng.integers(len(sizes), size=(resamples, len(sizes)))  # the group that each place of a draw takes
+    sums = np.empty(drawn.shape)
+    for k, size in enumerate(sizes):
+        here = drawn == k
+        images = rng.integers(size, size=(int(here.sum()), size))
+        sums[here] = values[position == k][images].sum(axis=1)
+    return sums.sum(axis=1) / sizes[drawn].sum(axis=1)  # (resamples, groups) -> (resamples,)
+
+
+def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Give the percentile interval of bootstrap draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high
+
+
+def smallest_detectable(se: float, units: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Say which true difference a two-sided test would find often enough.
+
+    Parameters
+    ----------
+    se : float
+        Standard error of the mean difference.
+    units : int
+        Independent units that it comes from: groups, or seeds.
+    alpha, power : float in (0, 1)
+
+    Returns
+    -------
+    float
+        (t₁₋α⁄₂ + t_power)·se with units − 1 degrees of freedom; NaN for fewer than two units.
+
+    Notes
+    -----
+    Bloom 1995, "Minimum detectable effects", Evaluation Review 19:547–556. For a single test: after
+    Holm the first step needs more, so this is the least that can be claimed.
+
+    Examples
+    --------
+    >>> round(smallest_detectable(0.01, 7), 4)
+    0.0335
+    """
+    if units < 2:
+        return float("nan")
+    return float((stats.t.ppf(1 - alpha / 2, units - 1) + stats.t.ppf(power, units - 1)) * se)

@@ -1,4 +1,4 @@
-"""Stored and live runs as Markdown tables; every number says how many runs are behind it."""
+"""Stored and live runs as Markdown tables; every number says how many runs are behind it, and links to them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ import numpy as np
 
 from .arms import ARMS
 from .config import TASKS
-from .contrasts import PRIMARY, Contrast, cell, contrast
+from .contrasts import Cell, cell, controls, primary
+from .markdown import anchor, head, row
 from .protocol import stale
-from .run import command
+from .report_contrasts import contrast_table, controls_table, forest, group_table, painter_table
+from .report_runs import commands, cost_table, crowding_table, optimism_table, run_page
+from .stored_scores import NAMES, one_set, other_masks
 from .tasks import MAIN_SCORE, TITLES
+from .verdicts import answer, verdict
 
-NAMES = {"dice": "Dice", "AP50": "AP50", "AP": "AP"}
+# Notebooks find every table behind this one door.
+__all__ = [
+    "TASKS", "TITLES", "answer", "by_set", "chosen_otherwise", "commands", "contrast_table", "controls",
+    "controls_table", "cost_table", "crowding_table", "details", "forest", "group_table", "human_table",
+    "live_beside_stored", "optimism_table", "other_masks", "painter_table", "primary", "run_page", "table", "verdict",
+]  # fmt: skip
+
+BASELINE = "derivation without points"
+STALE = "†"
+HUMAN = ("point_f1", "count_error")  # what experts' points and counts say, whoever derived the masks
 
 
 def by_set(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -23,15 +36,12 @@ def by_set(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[st
     return {kind: [r for r in runs if (r["dataset"], r["profile"]) == kind] for kind in kinds}
 
 
-def _row(*entries: str) -> str:
-    return "| " + " | ".join(entries) + " |"
-
-
-def _head(*entries: str) -> list[str]:
-    return [_row(*entries), "|---" * len(entries) + "|"]
-
-
-def table(runs: Sequence[dict[str, Any]], paper: Mapping[str, Mapping[str, float]]) -> str:
+def table(
+    runs: Sequence[dict[str, Any]],
+    paper: Mapping[str, Mapping[str, float]],
+    rng: np.random.Generator | None = None,
+    baseline: Mapping[str, Any] | None = None,
+) -> str:
     """Write Table 2 of one data set and profile, the paper's numbers under ours.
 
     Parameters
@@ -40,53 +50,105 @@ def table(runs: Sequence[dict[str, Any]], paper: Mapping[str, Mapping[str, float
         Of one data set and profile.
     paper : mapping
         Score by task and arm.
+    rng : numpy.random.Generator, optional
+        For the intervals; see `contrasts.cell`.
+    baseline : mapping, optional
+        ``scores`` of the masks that are derived without the experts' points, on the same test
+        smears: no network, so one column for all arms.
 
     Returns
     -------
     str
-        Mean over seeds, smallest – greatest and number of seeds per cell; – where nothing is stored.
+        Mean over seeds, which links to the runs, interval over groups and images, number of seeds
+        per cell; – where nothing is stored, † where a run is stale. `run_page` on the same page is
+        what the links lead to.
     """
-    lines = _head("", *ARMS)
+    baseline = _baseline(runs, baseline)
+    lines = head("", *ARMS, *([BASELINE] if baseline else []))
     for task in TASKS:
-        cells = [cell(runs, task, arm) for arm in ARMS]
-        ours = [f"**{c.mean:.3f}** ({c.low:.3f}–{c.high:.3f}; n = {c.seeds})" if c else "–" for c in cells]
-        lines.append(_row(f"{TITLES[task]}, {NAMES[MAIN_SCORE[task]]}: ours", *ours))
+        main = MAIN_SCORE[task]
+        ours = [_entry(cell(runs, task, arm, rng=rng)) for arm in ARMS]
+        beside = [_number(baseline.get(main))] if baseline else []
+        lines.append(row(f"{TITLES[task]}, {NAMES[main]}: ours", *ours, *beside))
         score = "Dice" if task == "fcn8s" else "AP (IoU not stated)"
-        lines.append(_row(f"{TITLES[task]}, {score}: the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS)))
-    return "\n".join(lines)
+        quoted = [f"{paper[task][arm]:.3f}" for arm in ARMS]
+        lines.append(row(f"{TITLES[task]}, {score}: the paper", *quoted, *(["–"] if baseline else [])))
+    return _explained(lines)
+
+
+def human_table(
+    runs: Sequence[dict[str, Any]],
+    rng: np.random.Generator | None = None,
+    baseline: Mapping[str, Any] | None = None,
+) -> str:
+    """Write what no mask derivation can flatter: agreement with experts' points, and counts.
+
+    Parameters
+    ----------
+    runs, rng, baseline
+        As for `table`. The row of the baseline is the same for every task.
+
+    Notes
+    -----
+    Count error is the mean of |found − cells| per image in cells, the lower the better.
+    """
+    baseline = _baseline(runs, baseline)
+    columns = [(task, score) for task in TASKS for score in HUMAN]
+    lines = head("", *(f"{TITLES[task]}: {NAMES[score]}" for task, score in columns))
+    for arm in ARMS:
+        cells = [_entry(cell(runs, t, arm, score=s, rng=rng), 1 if s == "count_error" else 3) for t, s in columns]
+        lines.append(row(arm, *cells))
+    if baseline:
+        point_f1, count = _number(baseline.get("point_f1")), _number(baseline.get("count_mae"), 1)
+        lines.append(row(f"{BASELINE} (no network)", *[point_f1, count] * len(TASKS)))
+    return _explained(lines)
+
+
+def _baseline(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Give the baseline's scores, none where there is none; that of another data set is refused."""
+    if baseline is None:
+        return {}
+    other = {r["dataset"] for r in runs} - {baseline.get("dataset")}
+    if "dataset" in baseline and other:
+        raise ValueError(f"baseline is of {baseline['dataset']} but the runs are of {', '.join(sorted(other))}")
+    return baseline["scores"]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _entry(found: Cell | None, digits: int = 3) -> str:
+    """Write one cell, linked to its runs."""
+    if found is None:
+        return "–"
+    old = f" {STALE}" if any(stale(r) for r in found.runs) else ""
+    low, high = _number(found.low, digits), _number(found.high, digits)
+    return f"[**{_number(found.mean, digits)}**](#{anchor(found.runs[0])}){old} ({low}–{high}; n = {found.seeds})"
+
+
+def _explained(lines: list[str]) -> str:
+    """Join the lines of a table and say below what the mark of stale runs means, where there is one."""
+    stale_ones = any(STALE in line for line in lines)
+    why = ["", f"*{STALE} some of these runs are stale: their preset has changed since.*"] if stale_ones else []
+    return "\n".join(lines + why)
 
 
 def details(runs: Sequence[dict[str, Any]], task: str) -> str:
     """Write every other score of a task: means over the stored seeds of one data set and profile."""
-    mine = [r for r in runs if r["task"] == task]
+    mine = [r for r in one_set(runs) if r["task"] == task]
     if not mine:
         return "*No run of this task is stored.*"
     keys = list(mine[0]["selected"]["on_validation"]["test"])
-    lines = _head("arm", *keys, "optimism of choosing on test", "minutes", "runs")
-    for arm in ARMS:
+    lines = head("arm", *keys, "optimism of choosing on test", "minutes", "runs")
+    present = {r["arm"] for r in mine}
+    for arm in [*(a for a in ARMS if a in present), *sorted(present - set(ARMS))]:
         those = [r for r in mine if r["arm"] == arm]
-        if those:
-            scores = [np.mean([r["selected"]["on_validation"]["test"][k] for r in those]) for k in keys]
-            optimism = np.mean([r["selected"]["optimism"] for r in those])
-            minutes = np.mean([r["seconds"]["total"] for r in those]) / 60
-            numbers = [f"{s:.1f}" if k == "count_mae" else f"{s:.3f}" for k, s in zip(keys, scores, strict=True)]
-            lines.append(_row(arm, *numbers, f"{optimism:+.4f}", f"{minutes:.1f}", str(len(those))))
-    return "\n".join(lines)
-
-
-def primary(runs: Sequence[dict[str, Any]], rng: np.random.Generator) -> dict[tuple[str, str, str], Contrast]:
-    """Estimate the two primary contrasts of every task that has runs for them."""
-    found = {(t, a, b): contrast(runs, t, a, b, rng) for t in TASKS for a, b in PRIMARY}
-    return {key: value for key, value in found.items() if value}
-
-
-def contrast_table(contrasts: Mapping[tuple[str, str, str], Contrast]) -> str:
-    """Write differences between arms with their intervals, or why there is none."""
-    lines = _head("task", "difference", "mean", "95 % interval (slides, then images)", "seeds", "test groups", "images")
-    for (task, arm, against), c in contrasts.items():
-        interval = f"{c.low:+.3f} to {c.high:+.3f}" if c.seeds >= 2 else "too few seeds"
-        numbers = (f"{c.mean:+.3f}", interval, str(c.seeds), str(c.groups), str(c.images))
-        lines.append(_row(TITLES[task], f"{arm} − {against}", *numbers))
+        scores = [np.mean([r["selected"]["on_validation"]["test"][k] for r in those]) for k in keys]
+        optimism = np.mean([r["selected"]["optimism"] for r in those])
+        minutes = np.mean([r["seconds"]["total"] for r in those]) / 60
+        numbers = [_number(s, 1 if k == "count_mae" else 3) for k, s in zip(keys, scores, strict=True)]
+        lines.append(row(arm, *numbers, f"{optimism:+.4f}", f"{minutes:.1f}", str(len(those))))
     return "\n".join(lines)
 
 
@@ -99,40 +161,17 @@ def live_beside_stored(live: Sequence[dict[str, Any]], stored: Sequence[dict[str
     """
     task = live[0]["task"]
     main = NAMES[MAIN_SCORE[task]]
-    lines = _head("which", "data set", "profile", f"{main} of arm", "on test", "runs")
+    lines = head("which", "data set", "profile", f"{main} of arm", "on test", "runs")
     for r in live:
         score = r["selected"]["on_validation"]["test"][MAIN_SCORE[task]]
-        lines.append(_row("**live**, in this build", r["dataset"], r["profile"], r["arm"], f"{score:.3f}", "1"))
+        lines.append(row("**live**, in this build", r["dataset"], r["profile"], r["arm"], f"{score:.3f}", "1"))
     for (data, profile), runs in by_set([r for r in stored if r["task"] == task]).items():
         for arm in ARMS:
             if found := cell(runs, task, arm):
-                lines.append(_row("stored", data, profile, arm, f"{found.mean:.3f}", str(found.seeds)))
+                lines.append(row("stored", data, profile, arm, f"{found.mean:.3f}", str(found.seeds)))
     if len(lines) == 2 + len(live):
-        lines.append(_row("stored", "none yet", "", "", "–", "0"))
+        lines.append(row("stored", "none yet", "", "", "–", "0"))
     return "\n".join(lines)
-
-
-def commands(runs: Sequence[dict[str, Any]]) -> str:
-    """List the command that recomputes each stored run, and mark the stale ones."""
-    marked = [command(r) + ("    # stale: the preset has changed since" if stale(r) else "") for r in runs]
-    return "\n".join(["```bash", *marked, "```"])
-
-
-def verdict(c: Contrast, least_seeds: int = 3) -> str:
-    """Say in words what a contrast shows, and what it cannot show.
-
-    Examples
-    --------
-    >>> verdict(Contrast(0.02, -0.01, 0.05, 3, 7, 34))
-    'no difference can be told from chance (+0.020, interval -0.010 to +0.050, 3 seeds)'
-    """
-    if c.seeds < 2:
-        return f"{c.mean:+.3f} in the one seed run so far, which decides nothing"
-    numbers = f"({c.mean:+.3f}, interval {c.low:+.3f} to {c.high:+.3f}, {c.seeds} seeds)"
-    if c.low <= 0 <= c.high:
-        return f"no difference can be told from chance {numbers}"
-    few = f", on only {c.seeds} seeds" if c.seeds < least_seeds else ""
-    return f"{'better' if c.mean > 0 else 'worse'} on these test slides{few} {numbers}"
 
 
 def chosen_otherwise(record: dict[str, Any]) -> bool:

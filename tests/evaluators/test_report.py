@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pytest
+from records import record
 
 from bloodlib.evaluators import pictures, report
-from bloodlib.evaluators.contrasts import Contrast
+from bloodlib.evaluators.arms import ARMS
+from bloodlib.evaluators.contrasts import Contrast, GroupEffect
+from bloodlib.evaluators.markdown import anchor
+from bloodlib.evaluators.painters import PainterEffect, PainterSpread
 from bloodlib.evaluators.tasks import Prediction
+from bloodlib.evaluators.verdicts import significant
 
 
 def test_boxes_are_marked_by_what_they_are():
@@ -27,24 +35,85 @@ def test_pixels_are_marked_by_what_they_are():
     assert drawn[0].tolist() == [[102, 102, 102], list(pictures.FALSE), list(pictures.MISSED)]
 
 
-def stored(dataset, arm, seed, score):
-    chosen = {"step": 1, "test": {"dice": score}}
-    return {
-        "task": "fcn8s", "arm": arm, "seed": seed, "dataset": dataset, "profile": "laptop",
-        "selected": {"on_validation": chosen, "on_test": chosen, "optimism": 0.0}, "seconds": {"total": 60},
-        "per_image": {"on_validation": [{"name": "1", "group": "a", "dice": score}]},
-    }  # fmt: skip
+NAN = float("nan")
+PAPER = {task: dict.fromkeys(ARMS, 0.5) for task in report.TASKS}
 
 
-PAPER = {task: dict.fromkeys(("RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug"), 0.5) for task in report.TASKS}
+def entries(table: str, line: int) -> list[str]:
+    """Split one line of a Markdown table, counted from the head."""
+    return [entry.strip() for entry in table.splitlines()[line].strip("|").split("|")]
+
+
+def stored(dataset, arm, seed, score, **more):
+    return record("fcn8s", arm, seed, [score], "a", dataset=dataset, **more)
 
 
 def test_a_table_counts_its_runs_and_leaves_out_what_is_not_stored():
     table = report.table([stored("toy", "RD", 0, 0.8), stored("toy", "RD", 1, 0.9)], PAPER)
     ours = table.splitlines()[2]
-    assert "**0.850** (0.800–0.900; n = 2)" in ours
+    # One image: whatever is resampled, the mean over seeds is the same.
+    assert "[**0.850**](#run-laptop-toy-fcn8s-rd) (0.850–0.850; n = 2)" in ours
     assert ours.count("–") == 1 + 4
     assert table.count("0.500") == 15
+    assert "†" not in table
+
+
+def test_a_table_s_interval_is_over_slides():
+    runs = [record("fcn8s", "RD", s, [0.5, 0.5, 0.9, 0.9]) for s in range(2)]
+    assert "(0.500–0.900; n = 2)" in report.table(runs, PAPER)
+
+
+def test_stale_runs_are_marked():
+    runs = [stored("toy", "RD", 0, 0.8), stored("toy", "RD", 1, 0.8, config_hash="older")]
+    table = report.table(runs, PAPER)
+    assert "[**0.800**](#run-laptop-toy-fcn8s-rd) † (" in table
+    assert table.splitlines()[-1].startswith("*† some of these runs are stale")
+    assert [("stale" in line) for line in report.commands(runs).splitlines()[1:3]] == [False, True]
+    assert report.run_page(runs).count("(stale)") == 1
+
+
+BASELINE = {"dataset": "toy", "scores": {"dice": 0.91, "AP50": 0.81, "point_f1": 0.71, "count_mae": 6.0}}
+
+
+def test_the_baseline_stands_in_every_table_and_is_of_the_same_set():
+    runs = [stored("toy", "RD", 0, 0.8)]
+    table = report.table(runs, PAPER, baseline=BASELINE)
+    assert entries(table, 0)[-1] == report.BASELINE
+    assert [entries(table, line)[-1] for line in range(2, 8)] == ["0.910", "–", "0.810", "–", "0.810", "–"]
+    human = report.human_table(runs, baseline=BASELINE)
+    assert entries(human, -1)[1:] == ["0.710", "6.0"] * 3
+    with pytest.raises(ValueError, match="baseline is of toy but the runs are of phantom"):
+        report.table([stored("phantom", "RD", 0, 0.8)], PAPER, baseline=BASELINE)
+
+
+def test_human_endpoints_stand_by_arm_and_task():
+    runs = [stored("toy", "RD", s, 0.8, found=found) for s, found in enumerate((8, 13))]
+    table = report.human_table(runs)
+    assert entries(table, 2)[:3] == ["RD", "–", "[**2.5**](#run-laptop-toy-fcn8s-rd) (2.5–2.5; n = 2)"]
+    assert [entries(table, line)[0] for line in range(2, 7)] == list(ARMS)
+    for r in runs:
+        r["per_image"]["on_validation"][0]["point_f1"] = r["selected"]["on_validation"]["test"]["point_f1"] = 0.66
+    assert entries(report.human_table(runs), 2)[1].startswith("[**0.660**]")
+
+
+def test_every_link_of_every_table_leads_to_a_listed_run():
+    runs = [stored("toy", arm, s, 0.8) for arm in (*ARMS, "SD-uniform") for s in range(2)]
+    page = report.run_page(runs)
+    tables = [
+        report.table(runs, PAPER),
+        report.human_table(runs),
+        report.controls_table(runs, {"SD-uniform": "SD"}, np.random.default_rng(0)),
+    ]
+    links = re.findall(r"\]\(#([^)]+)\)", "".join(tables))
+    targets = re.findall(r"^\(([^)]+)\)=$", page, re.MULTILINE)
+    assert set(links) == set(targets)
+    assert len(targets) == len(set(targets)) == 6
+    assert page.count("python -m bloodlib.evaluators.run") == len(runs)
+    assert page.index("FCN-8s, RD+SD+aug**") < page.index("FCN-8s, SD-uniform**")
+
+
+def test_links_of_two_sets_differ():
+    assert anchor(stored("toy", "RD", 0, 0.8)) != anchor(stored("phantom", "RD", 0, 0.8))
 
 
 def test_sets_are_kept_apart_and_real_ones_come_first():
@@ -53,11 +122,129 @@ def test_sets_are_kept_apart_and_real_ones_come_first():
     lines = report.live_beside_stored([stored("phantom", "RD", 0, 0.6)], runs).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["**live**, in this build", "stored", "stored"]
     assert "0.990" in lines[4]
+    for write in (report.run_page, report.optimism_table, report.cost_table, report.crowding_table):
+        with pytest.raises(ValueError, match="mixed"):
+            write(runs)
+
+
+def contrast(mean=0.3, low=0.1, high=0.6, seeds=8, p=0.0078, p_holm=0.02, smallest=0.2, score="dice", **more):
+    return Contrast(
+        mean, low, high, seeds, 7, 34, p=p, p_holm=p_holm, smallest=smallest, score=score, dataset="toy", **more
+    )
+
+
+def test_a_difference_is_claimed_over_seeds_and_slides_together():
+    assert significant(contrast())
+    assert not significant(contrast(low=-0.1))
+    assert not significant(contrast(p_holm=0.06))
+    assert not significant(contrast(seeds=7))
+    assert not significant(contrast(p_holm=NAN))
 
 
 def test_verdict_claims_nothing_from_one_seed_or_a_straddling_interval():
-    nan = float("nan")
-    assert "decides nothing" in report.verdict(Contrast(0.3, nan, nan, 1, 7, 34))
-    assert "no difference" in report.verdict(Contrast(0.3, -0.01, 0.6, 8, 7, 34))
-    assert report.verdict(Contrast(-0.3, -0.4, -0.2, 8, 7, 34)).startswith("worse on these test slides (")
-    assert "only 2 seeds" in report.verdict(Contrast(0.3, 0.2, 0.4, 2, 7, 34))
+    assert "decides nothing" in report.verdict(contrast(low=NAN, high=NAN, seeds=1))
+    few = report.verdict(contrast(low=-0.01, seeds=3))
+    assert few.startswith("no difference")
+    assert "no test below 8 seeds; smallest detectable difference 0.200" in few
+    assert report.verdict(contrast(p_holm=0.06)).startswith("not significant (")
+    assert "not shown for others" in report.verdict(contrast(low=-0.01))
+    assert report.verdict(contrast()).startswith("better, over seeds and over slides (")
+    assert report.verdict(contrast(-0.3, -0.4, -0.2)).startswith("worse, over")
+    assert report.verdict(contrast(-0.3, -0.4, -0.2, score="count_error")).startswith("better, over")
+    assert "descriptive" in report.verdict(contrast(p_holm=NAN))
+
+
+def test_the_answer_has_two_sentences_per_task_and_says_what_is_not_significant():
+    said = report.answer(
+        {
+            ("fcn8s", "RD+SD+aug", "RD+aug"): contrast(0.01, -0.1, 0.1, p_holm=0.4),
+            ("fcn8s", "SD", "RD"): contrast(-0.3, -0.4, -0.2),
+            ("fcn8s", "SD-uniform", "SD"): contrast(),
+        }
+    ).splitlines()
+    assert len(said) == 3
+    assert said[0].count(". ") == 1
+    adds, replaces = said[0].split(". ")
+    assert "Adding synthetic smears" in adds
+    assert "no significant difference to Dice" in adds
+    assert "difference of 0.200 would have been found with a probability of 80%" in adds
+    assert "worsened Dice by more than chance explains" in replaces
+    assert said[1] == ("- **Faster R-CNN**: neither difference has runs in both arms yet, so nothing is claimed.")
+
+
+def test_the_answer_claims_nothing_without_enough_seeds_and_tells_phantoms_from_blood():
+    few = report.answer({("fcn8s", "SD", "RD"): contrast(seeds=3)})
+    assert "3 of the 8 seeds that a test needs, nothing is claimed" in few
+    assert "blood" not in few
+    phantom = report.answer({("fcn8s", "SD", "RD"): contrast()._replace(dataset="phantom")})
+    assert "rendered pictures, not blood" in phantom.splitlines()[0]
+
+
+def test_contrasts_show_p_only_where_they_are_tested():
+    table = report.contrast_table(
+        {("fcn8s", "SD", "RD"): contrast(), ("fcn8s", "RD+SD+aug", "RD+aug"): contrast(seeds=3)}
+    )
+    assert entries(table, 2)[5:8] == ["0.0078", "0.0200", "0.200"]
+    assert entries(table, 3)[5:8] == ["–", "–", "0.200"]
+    assert table.splitlines()[-1] == "*Differences with fewer than 8 seeds have intervals only: no test.*"
+    assert "only" not in report.contrast_table({("fcn8s", "SD", "RD"): contrast()})
+
+
+def test_groups_have_rows_with_their_images():
+    first = contrast(by_group=(GroupEffect("a", 0.1, 3), GroupEffect("b", -0.2, 1)))
+    second = contrast(by_group=(GroupEffect("a", 0.3, 2),))
+    table = report.group_table({("fcn8s", "SD", "RD"): first, ("faster_rcnn", "SD", "RD"): second})
+    assert entries(table, 2) == ["a", "3", "+0.100", "+0.300 (2)"]
+    assert entries(table, 3) == ["b", "1", "-0.200", "–"]
+
+
+def test_one_painter_has_no_spread():
+    one = contrast(painters=PainterSpread((PainterEffect("p0", 0.1, 3),), NAN, NAN))
+    two = contrast(painters=PainterSpread((PainterEffect("p0", 0.1, 3), PainterEffect("p1", 0.2, 2)), 0.07, 0.05))
+    table = report.painter_table(
+        {("fcn8s", "SD", "RD"): one, ("faster_rcnn", "SD", "RD"): two, ("contour_fcn", "RD+CP", "RD"): contrast()}
+    )
+    assert entries(table, 2)[2:] == ["p0: +0.100 (3)"] + ["one painter: not estimated"] * 2
+    assert entries(table, 3)[2:] == ["p0: +0.100 (3), p1: +0.200 (2)", "0.070", "0.050"]
+    assert len(table.splitlines()) == 4
+
+
+def test_forest_has_a_row_per_contrast_and_group():
+    c = contrast(by_group=(GroupEffect("a", 0.1, 3),))
+    plain, grouped = (report.forest({("fcn8s", "SD", "RD"): c}, groups) for groups in (False, True))
+    assert [(r.label, r.mean, r.low, r.high, r.significant) for r in plain] == [
+        ("FCN-8s: SD − RD", 0.3, 0.1, 0.6, True)
+    ]
+    assert [(r.group, r.mean, r.images) for r in grouped] == [(None, 0.3, 34), ("a", 0.1, 3)]
+    assert np.isnan(grouped[1].low)
+
+
+def test_controls_stand_beside_their_reference():
+    runs = [stored("toy", arm, s, score) for arm, score in (("SD", 0.7), ("SD-uniform", 0.6)) for s in range(2)]
+    table = report.controls_table(runs, {"SD-uniform": "SD", "RD-5": "RD"}, np.random.default_rng(0))
+    assert entries(table, 2)[2:5] == [
+        "SD-uniform [0.600](#run-laptop-toy-fcn8s-sd-uniform)", "SD [0.700](#run-laptop-toy-fcn8s-sd)", "-0.100",
+    ]  # fmt: skip
+    assert len(table.splitlines()) == 3
+
+
+def test_optimism_costs_and_crowding_are_means_of_what_was_measured():
+    runs = [stored("toy", "RD", s, 0.8) for s in range(3)]
+    assert report.cost_table(runs) == "*No stored run has measured its cost.*"
+    assert report.crowding_table(runs) == "*No stored run has measured crowding.*"
+    for r, gain in zip(runs, (0.0, 0.03, 0.0), strict=True):
+        r["selected"]["optimism"] = gain
+    assert entries(report.optimism_table(runs), 2)[2:] == ["+0.0100", "+0.0000 to +0.0300", "1 of 3"]
+    for r, seconds in zip(runs[:2], (0.1, 0.3), strict=True):
+        r["cost"] = {"parameters": 2_500_000, "seconds_per_image": seconds, "peak_mib": 800}
+        r["crowding"] = {"isolated": {"AP50": seconds, "cells": 7}, "touching": {"AP50": None, "cells": 0}}
+    assert entries(report.cost_table(runs), 2) == ["FCN-8s", "cpu", "2.50", "0.200", "800", "2"]
+    assert entries(report.crowding_table(runs), 2) == ["FCN-8s", "RD", "0.200 (7 cells)", "–", "2"]
+    runs[1]["device"] = "a GPU"
+    assert [entries(report.cost_table(runs), k)[3] for k in (2, 3)] == ["0.300", "0.100"]
+
+
+def test_details_show_controls_after_the_arms_of_the_paper():
+    runs = [stored("toy", arm, 0, 0.8) for arm in ("SD-uniform", "SD", "RD")]
+    table = report.details(runs, "fcn8s")
+    assert [entries(table, k)[0] for k in (2, 3, 4)] == ["RD", "SD", "SD-uniform"]

@@ -1,0 +1,121 @@
+"""The runs themselves: a page that lists every one, what they cost, what looking at the test set gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arms import ARMS
+from .config import TASKS
+from .markdown import anchor, head, row
+from .optimism import optimism
+from .protocol import stale
+from .run import command
+from .stored_scores import NAMES, one_set, painter_of
+from .tasks import MAIN_SCORE, TITLES
+
+
+def _by_cell(runs: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Give task, arm and runs of every cell that has any, arms of the paper first."""
+    for task in TASKS:
+        present = {r["arm"] for r in runs if r["task"] == task}
+        for arm in [*(a for a in ARMS if a in present), *sorted(present - set(ARMS))]:
+            those = [r for r in runs if (r["task"], r["arm"]) == (task, arm)]
+            yield task, arm, sorted(those, key=lambda r: r["seed"])
+
+
+def commands(runs: Sequence[dict[str, Any]]) -> str:
+    """List the command that recomputes each stored run, and mark the stale ones."""
+    marked = [command(r) + ("    # stale: the preset has changed since" if stale(r) else "") for r in runs]
+    return "\n".join(["```bash", *marked, "```"])
+
+
+def run_page(runs: Sequence[dict[str, Any]]) -> str:
+    """List every stored run under a target that the cells of the tables link to.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        Of one data set and profile.
+
+    Returns
+    -------
+    str
+        Markdown, per task and arm a MyST target (`markdown.anchor`) and a table. To be shown once,
+        on the page that shows the tables.
+    """
+    lines: list[str] = []
+    for task, arm, those in _by_cell(one_set(runs)):
+        main = MAIN_SCORE[task]
+        lines += [f"({anchor(those[0])})=", f"**{TITLES[task]}, {arm}**", ""]
+        lines += head("seed", "painter", NAMES[main], "seconds", "device", "configuration", "commit", "command")
+        for r in those:
+            score, old = r["selected"]["on_validation"]["test"][main], " (stale)" if stale(r) else ""
+            about = (f"{r['seconds']['total']:.0f}", r["device"], f"`{r['config_hash']}`{old}")
+            commit = f"`{r['commit'][:7]}`" if r["commit"] else "–"
+            lines.append(row(str(r["seed"]), painter_of(r), f"{score:.3f}", *about, commit, f"`{command(r)}`"))
+        lines.append("")
+    return "\n".join(lines) or "*No run is stored.*"
+
+
+def optimism_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Write by task what choosing weights on the test set would have added."""
+    lines = head("task", "score", "mean gain", "smallest to greatest", "runs that gain")
+    for task, o in optimism(runs).items():
+        gained = f"{o.gaining} of {o.runs}"
+        lines.append(
+            row(TITLES[task], NAMES[MAIN_SCORE[task]], f"{o.mean:+.4f}", f"{o.low:+.4f} to {o.high:+.4f}", gained)
+        )
+    return "\n".join(lines) if len(lines) > 2 else "*No run is stored.*"
+
+
+def cost_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Write what each evaluator needs: means over the runs that measured it, by device.
+
+    Notes
+    -----
+    Reads ``cost`` of a record: ``parameters``, ``seconds_per_image``, ``peak_mib`` (on a CPU that of the
+    whole process). Devices have lines of their own, since times of unlike machines have no mean.
+    """
+    lines = head("task", "device", "parameters (millions)", "seconds per image", "peak memory (MiB)", "runs")
+    measured = [r for r in one_set(runs) if r.get("cost")]
+    for task in TASKS:
+        for device in sorted({r["device"] for r in measured if r["task"] == task}):
+            costs = [r["cost"] for r in measured if (r["task"], r["device"]) == (task, device)]
+            means = [_mean(costs, key) for key in ("parameters", "seconds_per_image", "peak_mib")]
+            numbers = [
+                "–" if m is None else f"{m / scale:.{digits}f}"
+                for m, scale, digits in zip(means, (1e6, 1, 1), (2, 3, 0), strict=True)
+            ]
+            lines.append(row(TITLES[task], device, *numbers, str(len(costs))))
+    return "\n".join(lines) if len(lines) > 2 else "*No stored run has measured its cost.*"
+
+
+def crowding_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Write AP50 of isolated, touching and clustered cells by task and arm: means over seeds.
+
+    Notes
+    -----
+    Reads ``crowding`` of a record: ``AP50`` and number of ``cells`` for each kind. Numbers of cells
+    are those of the test set, the same for every run.
+    """
+    measured = [r for r in one_set(runs) if r.get("crowding")]
+    if not measured:
+        return "*No stored run has measured crowding.*"
+    kinds = list(measured[0]["crowding"])
+    lines = head("task", "arm", *kinds, "runs")
+    for task, arm, those in _by_cell(measured):
+        entries = []
+        for kind in kinds:
+            found = [r["crowding"][kind] for r in those]
+            mean = _mean(found, "AP50")
+            entries.append("–" if mean is None else f"{mean:.3f} ({found[0]['cells']} cells)")
+        lines.append(row(TITLES[task], arm, *entries, str(len(those))))
+    return "\n".join(lines)
+
+
+def _mean(entries: Sequence[dict[str, Any]], key: str) -> float | None:
+    values = [entry[key] for entry in entries if entry.get(key) is not None]
+    return float(np.mean(values)) if values else None

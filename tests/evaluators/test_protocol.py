@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bloodlib.evaluators import arms, contrasts, protocol
+from bloodlib.evaluators import arms, protocol
 from bloodlib.evaluators.config import PRESETS, TASKS, preset
 from bloodlib.evaluators.run import command, stored_path
 from bloodlib.smears import Smear
@@ -154,46 +154,6 @@ def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
     # Arms are compared on one version of the masks and with one painter.
     assert all(len(versions) == 1 for versions in masks.values())
     assert all(len(names - {None}) <= 1 for names in painters.values())
-
-
-def stored(task, arm, seed, values, group_of="aabb"):
-    rows = [{"name": str(k), "group": g, "dice": v} for k, (g, v) in enumerate(zip(group_of, values, strict=True))]
-    chosen = {"step": 1, "test": {"dice": float(np.mean(values))}}
-    return {
-        "task": task, "arm": arm, "seed": seed, "dataset": "toy", "profile": "laptop",
-        "selected": {"on_validation": chosen, "on_test": chosen}, "per_image": {"on_validation": rows},
-    }  # fmt: skip
-
-
-def test_cells_and_contrasts_in_closed_form():
-    runs = [stored("fcn8s", "RD", s, [0.5, 0.6, 0.7, 0.8]) for s in (0, 1)]
-    runs += [stored("fcn8s", "SD", s, [0.6, 0.7, 0.8, 0.9]) for s in (0, 1)]
-    cell = contrasts.cell(runs, "fcn8s", "SD")
-    assert cell == pytest.approx((0.75, 0.75, 0.75, 2))
-    result = contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0))
-    # The same gain everywhere: whatever is resampled, the mean is that gain.
-    assert result == pytest.approx((0.1, 0.1, 0.1, 2, 2, 4))
-    assert contrasts.cell(runs, "fcn8s", "RD+aug") is None
-    assert contrasts.contrast(runs, "fcn8s", "RD+SD", "RD", np.random.default_rng(0)) is None
-
-
-def test_one_seed_has_no_interval():
-    runs = [stored("fcn8s", arm, 0, [0.5, 0.6, 0.7, 0.8]) for arm in ("RD", "SD")]
-    assert np.isnan(contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0)).low)
-
-
-def test_interval_is_as_wide_as_the_difference_between_slides():
-    runs = [stored("fcn8s", "RD", s, [0.5] * 4) for s in (0, 1)]
-    runs += [stored("fcn8s", "SD", s, [0.5, 0.5, 0.9, 0.9]) for s in (0, 1)]
-    result = contrasts.contrast(runs, "fcn8s", "SD", "RD", np.random.default_rng(0))
-    # Two slides with gains 0 and 0.4: a quarter of the draws takes the first twice.
-    assert (result.low, result.high) == pytest.approx((0.0, 0.4))
-
-
-def test_sets_are_never_mixed():
-    runs = [stored("fcn8s", "RD", 0, [0.5] * 4), {**stored("fcn8s", "RD", 1, [0.5] * 4), "dataset": "phantom"}]
-    with pytest.raises(ValueError, match="mixed"):
-        contrasts.cell(runs, "fcn8s", "RD")
 
 
 def test_every_profile_has_every_task():

@@ -147,13 +147,13 @@ def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
     for record in protocol.load_runs(package_data("results", "table2")):
         kind = record["dataset"], record["profile"]
         masks.setdefault(kind, set()).add(tuple(part["sha256"] for part in record["split"].values()))
-        painters.setdefault(kind, set()).add(record["painter"])
+        painters.setdefault((*kind, record["painter_seed"]), set()).add(record["painter"])
         where = stored_path(*kind, record["task"], record["arm"], record["seed"])
         assert package_data("results", *where.parts[2:]).is_file()
         assert f"--seed {record['seed']} " in command(record)
-    # Arms are compared on one version of the masks and with one painter.
+    # Arms are compared on one version of the masks, and with one painter of each seed.
     assert all(len(versions) == 1 for versions in masks.values())
-    assert all(len(names - {None}) <= 1 for names in painters.values())
+    assert all(len(names) == 1 for names in painters.values())
 
 
 def test_every_profile_has_every_task():

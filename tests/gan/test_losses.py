@@ -43,9 +43,9 @@ def test_feature_matching_does_not_move_the_real_maps():
 
 def test_colour_difference_is_that_of_the_means_of_patches_and_blind_to_what_is_inside():
     real, painted = torch.zeros(1, 3, 16, 32), torch.zeros(1, 3, 16, 32)
-    painted[:, 0, :, :8] = 0.5  # red, in one of four columns of patches
+    painted[:, 0, :, :8], painted[:, 0, :, 8:16] = 0.5, -0.5  # red, in two of four columns of patches
     painted[:, 2, :8, 8:16] = -0.25  # blue, in one of eight patches
-    expected = (0.5 / 4 + 0.25 / 8) / 3
+    expected = (0.5 / 2 + 0.25 / 8) / 3
     assert colour_difference(painted, real).item() == pytest.approx(expected)
     board = torch.arange(16).view(16, 1) + torch.arange(32)
     painted = painted + (board % 2 * 2 - 1)  # ±1, of mean 0 in every patch

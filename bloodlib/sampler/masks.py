@@ -19,6 +19,7 @@ from .laws import law_options
 from .layout import Layout
 from .mask import CrowdedWarning, Mask
 from .placement import PlacementConfig
+from .requested import whole_count, whole_shape
 from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
 from .writing import write_masks
 
@@ -162,7 +163,7 @@ class MaskGenerator:
         Raises
         ------
         ValueError
-            If the shape has no pixels or the count is negative.
+            If the shape is not two whole numbers of pixels, or the count no whole number of 0 or more.
         """
         mask = self.draw(rng, shape, count)
         if mask.placed < mask.requested:
@@ -176,12 +177,8 @@ class MaskGenerator:
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None) -> Mask:
         """Draw one mask as `sample` does, leaving it to the caller to see whether all cells found room."""
-        shape = tuple(int(side) for side in (shape or self.config.shape))
-        if len(shape) != 2 or min(shape) < 1:
-            raise ValueError(f"shape={shape!r}: needed is (height, width) with sides of at least 1 px")
-        requested = self.draw_count(rng, shape) if count is None else int(count)
-        if requested < 0:
-            raise ValueError(f"count={count!r}: the number of cells must be 0 or more")
+        shape = whole_shape(self.config.shape if shape is None else shape)
+        requested = self.draw_count(rng, shape) if count is None else whole_count(count)
         layout = Layout(self.config, shape, self.shapes.reach_px, requested, rng)
         layout.fill(self.shapes.draw)
         placed = layout.canvas.count
@@ -243,6 +240,11 @@ class MaskGenerator:
             existing Dask cluster can do the work: ``with joblib.parallel_config(backend="dask"):``.
         progress : bool
             Whether to show a progress bar.
+
+        Raises
+        ------
+        ValueError
+            As `sample`, and if the number of masks is no whole number of 0 or more: before anything is written.
 
         Warns
         -----

@@ -44,7 +44,7 @@ class OverlapCanvas(Canvas):
     together, and where of a cell below nothing or several pieces would be left to see. Whole cells
     count, also what is hidden or beyond the border. Two cells that overlap or touch, seen or
     hidden, have different colours. With a share of 0 these are the rules of `Canvas`. Ours: the
-    paper has no overlaps. Book: chapter 04.
+    paper has no overlaps. Book: chapter 03.
     """
 
     def __init__(self, shape: tuple[int, int], margin_px: int, colours: int, share: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from ..smears import Smear
@@ -129,7 +130,7 @@ class ShapeDatabase:
     Raises
     ------
     ValueError
-        If there is no shape.
+        If there is no shape, or one of them has no pixel or lies in several pieces.
 
     Notes
     -----
@@ -141,9 +142,26 @@ class ShapeDatabase:
         if not len(shapes):
             raise ValueError("no cell shape to draw from: the masks hold no complete cell that passes the rules")
         self.shapes = tuple(np.ascontiguousarray(shape, dtype=bool) for shape in shapes)
+        for k, shape in enumerate(self.shapes):
+            self._check(shape, f"shapes[{k}]")
         self.config = config or ShapeConfig()
         self.dropped: dict[str, int] = {}
         self._soft: list[SoftShape | None] = [None] * len(self.shapes)  # each softened when first drawn
+
+    @staticmethod
+    def _check(shape: np.ndarray, name: str) -> None:
+        pieces = (
+            cv2.connectedComponents(shape.view(np.uint8), connectivity=8)[0] - 1
+            if shape.ndim == 2 and shape.size
+            else 0
+        )
+        if pieces == 1:
+            return
+        came = f"lies in {pieces} pieces" if pieces else "holds no pixel"
+        came = came if shape.ndim == 2 else f"has shape {shape.shape}"
+        raise ValueError(
+            f"{name} {came}: needed is a bool (h, w) array of one cell in one piece, as `ShapeDatabase.select` makes it"
+        )
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .._files import write_json
 from .mask import CrowdedWarning, Mask
+from .requested import whole_count, whole_shape
 
 if TYPE_CHECKING:
     from .masks import MaskGenerator
@@ -30,8 +31,8 @@ def write_masks(
     progress: bool = False,
 ) -> None:
     """Write masks; see `MaskGenerator.write`."""
-    folder = Path(folder)
-    shape = tuple(int(side) for side in (shape or masks.config.shape))
+    folder, count = Path(folder), whole_count(count)
+    shape = whole_shape(masks.config.shape if shape is None else shape)
     size = max(1, min(_LARGEST, count // (_CHUNKS * effective_n_jobs(workers))))
     chunks = [range(first, min(first + size, count)) for first in range(0, count, size)]
     run = Parallel(n_jobs=workers, return_as="generator")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import warnings
 from dataclasses import replace
 
@@ -155,6 +156,31 @@ def test_few_colours_are_enough_where_many_cells_touch():
     assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))
 
 
+def test_so_many_cells_slide_as_the_probability_of_snapping_says():
+    masks, share = generator(shapes=[disc(6)], shape=(200, 200), augmented=False, kind="uniform"), {}
+    for snap in (0.0, 0.5, 1.0):
+        masks.config = replace(masks.config, snap=snap, snap_reach_px=40.0)
+        made = [masks.sample(np.random.default_rng([3, k]), count=60) for k in range(6)]
+        share[snap] = np.mean([len(np.unique(touching_pairs(mask.instances))) / 60 for mask in made])
+    # Shares of 360 cells are known to 0.03.
+    assert share[0.0] + 0.15 < share[0.5] < share[1.0] - 0.1
+
+
+def test_a_shape_that_fits_nowhere_does_not_end_a_mask_but_several_in_a_row_do():
+    small, huge = disc(3), disc(70)  # the huge one covers the canvas from wherever it lies
+    masks = generator(shapes=[small, huge], shape=(48, 48), augmented=False, kind="uniform")
+
+    def filled(order, requested):
+        layout = Layout(masks.config, (48, 48), masks.shapes.reach_px, requested, np.random.default_rng(0))
+        layout.fill(lambda rng: next(order))
+        return layout.canvas.count
+
+    cell, misfit = (small, 0), (huge, 1)
+    assert filled(iter([cell] + [misfit, cell] * 20), 10) == 10
+    assert filled(iter([cell] + [misfit] * 4 + [cell] * 20), 10) == 10
+    assert filled(iter([cell] + [misfit] * 5 + [cell] * 20), 10) == 1
+
+
 def test_the_list_of_colours_is_distinct_and_never_background():
     assert len(np.unique(COLOURS, axis=0)) == len(COLOURS)
     assert COLOURS.max(axis=1).min() > 0
@@ -179,10 +205,29 @@ def test_count_zero_and_canvas_smaller_than_a_cell():
     assert one.instances.tolist() == [[1]]
 
 
-@pytest.mark.parametrize(("shape", "count"), [((0, 5), 1), ((5, -1), 1), ((5, 5), -1), ((5, 5, 3), 1)])
-def test_impossible_requests_are_refused(shape, count):
-    with pytest.raises(ValueError, match=r"shape=|count="):
-        generator().sample(np.random.default_rng(0), shape, count)
+@pytest.mark.parametrize("shape", [(0, 5), (5, -1), (5, 5, 3), (5.5, 6), 5, "ab", (float("nan"), 5)])
+def test_impossible_canvases_are_refused(shape, tmp_path):
+    match = re.escape(f"shape={shape!r}: needed is (height, width), whole numbers of pixels, at least 1 each")
+    with pytest.raises(ValueError, match=match):
+        generator().sample(np.random.default_rng(0), shape, 1)
+    with pytest.raises(ValueError, match=match):
+        generator().write(tmp_path / "new", 1, 0, shape)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("count", [-1, 2.7, float("nan"), float("inf"), "3", [3]])
+def test_impossible_numbers_of_cells_are_refused(count, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(f"count={count!r}: a whole number of 0 or more is needed")):
+        generator().sample(np.random.default_rng(0), (50, 50), count)
+    with pytest.raises(ValueError, match=re.escape(f"count={count!r}: a whole number of 0 or more is needed")):
+        generator().write(tmp_path / "new", count, 0)
+    assert not (tmp_path / "new").exists()
+
+
+def test_whole_numbers_may_come_from_numpy_or_as_floats():
+    masks = generator()
+    made = [masks.sample(np.random.default_rng(0), s, n) for s, n in (((50, 60), 5), (np.array([50, 60]), 5.0))]
+    assert np.array_equal(made[0].instances, made[1].instances)
 
 
 def test_same_seed_same_bytes():

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -102,6 +103,38 @@ def test_augmented_areas_follow_the_scale_range():
     assert areas.mean() == pytest.approx((1.1**3 - 0.9**3) / 0.6, rel=0.02)  # mean of s² for s uniform
 
 
+def handedness(shape):
+    """The seventh invariant of Hu (1962) changes its sign in a mirror, and in no turn."""
+    return int(np.sign(cv2.HuMoments(cv2.moments(shape.astype(np.uint8), binaryImage=True))[6, 0]))
+
+
+def test_drawn_shapes_are_turned_and_mirrored_each_only_where_asked():
+    hook = np.zeros((40, 24), bool)
+    hook[:, :9] = hook[31:, :] = True  # an L, which no turn makes its mirror image
+    assert handedness(hook) == handedness(np.rot90(hook)) == -handedness(hook[:, ::-1]) != 0
+
+    def forms(rotate, flip):
+        database, rng = (
+            ShapeDatabase([hook], ShapeConfig(rotate=rotate, flip=flip, scale=(1.0, 1.0))),
+            np.random.default_rng(0),
+        )
+        drawn = [database.sample(rng) for _ in range(120)]
+        axes = set()
+        for shape in drawn:
+            m = cv2.moments(shape.astype(np.uint8), binaryImage=True)
+            turned = np.rad2deg(np.arctan2(2 * m["mu11"], m["mu20"] - m["mu02"]) / 2) % 180
+            axes.add(int(turned // 30))
+        return {handedness(shape) for shape in drawn}, axes, {shape.tobytes() for shape in drawn}
+
+    # All 120 alike in one of two hands has a probability of 1e-36, a sixth of all directions missing 2e-9.
+    assert forms(True, True)[:2] == ({-1, 1}, set(range(6)))
+    hands, axes, _ = forms(True, False)
+    assert (hands, axes) == ({handedness(hook)}, set(range(6)))
+    hands, _, shapes = forms(False, True)
+    assert (hands, shapes) == ({-1, 1}, {hook[::a, ::b].tobytes() for a in (1, -1) for b in (1, -1)})
+    assert forms(False, False)[2] == {hook.tobytes()}
+
+
 def test_scaled_multiplies_the_area():
     assert ShapeDatabase([disc(20)]).scaled(1.5).areas()[0] == pytest.approx(np.pi * 900, rel=0.02)
 
@@ -125,6 +158,21 @@ def test_reach_holds_every_drawn_shape():
     database = ShapeDatabase([np.ones((4, 40), bool)])
     rng = np.random.default_rng(0)
     assert max(max(database.sample(rng).shape) for _ in range(200)) <= database.reach_px
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        (np.zeros((4, 5), bool), "holds no pixel"),
+        (np.zeros((0, 0), bool), "holds no pixel"),
+        (np.array([[1, 0, 1]]), "lies in 2 pieces"),
+        (np.ones((2, 2, 3), bool), r"has shape \(2, 2, 3\)"),
+    ],
+)
+def test_what_is_no_shape_of_one_cell_is_refused(shape, what):
+    with pytest.raises(ValueError, match=rf"shapes\[1\] {what}: needed is .*ShapeDatabase\.select"):
+        ShapeDatabase([disc(5), shape])
+    assert len(ShapeDatabase([np.eye(4, dtype=bool)])) == 1  # pieces are joined over corners
 
 
 def test_nothing_to_draw_from_is_an_error():

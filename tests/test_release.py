@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -14,12 +15,14 @@ from safetensors.numpy import load_file, save_file
 import bloodlib
 from benchmarks import painting
 from bloodlib import cli, release
+from bloodlib._files import package_data
 from bloodlib.gan.config import Stage
 from bloodlib.gan.training import make_painter
 from bloodlib.synthesis import Synthesizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
 
+RELEASED = "chula_rbc12-laptop"  # the one painter that travels with the library
 NAME = "phantom-tiny"
 SETTINGS = {  # tiny, with everything that the laptop preset has
     "stages": (Stage(crop=64, steps=6, constant=1.0), Stage(crop=64, steps=4)),
@@ -150,6 +153,25 @@ def test_a_damaged_release_is_refused(by_name, name):
             Synthesizer.load(NAME)
     finally:
         (by_name / name).write_bytes(whole)
+
+
+def test_the_painter_of_the_library_is_there_paints_and_is_checked_by_its_hashes(tmp_path):
+    assert bloodlib.released() == [RELEASED]
+    synth = Synthesizer.load(RELEASED)
+    assert synth.about["released"]["name"] == RELEASED
+    smear = synth.sample(np.random.default_rng(0), shape=(64, 64))
+    assert smear.image.shape == (64, 64, 3)
+    assert smear.count > 0
+    covered = smear.instances > 0
+    assert np.abs(smear.image[covered].mean(axis=0) - smear.image[~covered].mean(axis=0)).max() > 10, "cells show"
+    copy = shutil.copytree(package_data("models", RELEASED), tmp_path / RELEASED)
+    assert np.array_equal(Synthesizer.load(copy).sample(np.random.default_rng(0), shape=(64, 64)).image, smear.image)
+    for path in sorted(copy.glob("*.safetensors")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ValueError, match=rf"{path.name}: does not match its hash"):
+            Synthesizer.load(copy)
+        path.write_bytes(whole)
 
 
 def test_nothing_is_released_that_is_damaged_taken_or_named_badly(full, small, tmp_path):

@@ -58,6 +58,7 @@ class ScatterConfig:
 
     gap_px: int = 2  # free pixels at least between an object and cells or other objects
     tries: int = 40  # places that are tried for an object until it is left out
+    largest: float = 1.0  # area in median cells of the mask above which it is left out: one class paints no nucleus
 
 
 def find_objects(image: np.ndarray, instances: np.ndarray, config: IncidentalConfig | None = None) -> np.ndarray:
@@ -252,9 +253,11 @@ class ObjectDatabase:
         Returns
         -------
         int32 (H, W)
-            Objects 1..m, touching neither cells nor each other. An object that finds no place is left out.
+            Objects 1..m, touching neither cells nor each other. An object that finds no place is left out,
+            and so is one of a shape that is too large: white cells and heaps of stain.
         """
         config = config or ScatterConfig()
+        largest_px = config.largest * np.pi * _median_radius(instances) ** 2
         objects = np.zeros(instances.shape, np.int32)
         smear = int(rng.integers(len(self.densities)))
         count = int(rng.poisson(self.densities[smear] * np.count_nonzero(instances == 0) / 1e6))
@@ -265,6 +268,8 @@ class ObjectDatabase:
         for _ in range(count):
             turn, up, across = rng.random(3)
             shape = warp(self.shapes[pool[rng.integers(len(pool))]], 2 * np.pi * turn, 1.0, (up < 0.5, across < 0.5))
+            if np.count_nonzero(shape) > largest_px:
+                continue
             for top, left in (rng.random((config.tries, 2)) * instances.shape).astype(int):
                 if _laid(objects, taken, shape, top, left, placed + 1, config.gap_px):
                     placed += 1

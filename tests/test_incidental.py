@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from bloodlib.datasets import load, phantom
-from bloodlib.incidental import ObjectDatabase, find_objects
+from bloodlib.incidental import ObjectDatabase, ScatterConfig, find_objects
 from bloodlib.smears import Smear
 
 BACKGROUND, CELL, PLATELET, INK = (200, 205, 202), (160, 120, 140), (150, 110, 170), (40, 230, 40)
@@ -133,6 +133,23 @@ def test_objects_touch_neither_cells_nor_each_other(database):
         assert (lowest[inside] == objects[inside]).all()
         most = max(most, objects.max())
     assert most > 50
+
+
+def test_what_is_larger_than_a_cell_is_left_out_and_nothing_else_changes():
+    platelet, white = (np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) <= r for r in (5, 24))
+    everything = ScatterConfig(largest=np.inf)
+    cell_px = np.median(np.bincount(INSTANCES.ravel())[1:])
+    assert platelet.sum() < cell_px < white.sum()
+    mixed = ObjectDatabase([platelet] * 9 + [white], np.zeros(10), np.array([60.0]))
+    without = 0
+    for seed in range(20):
+        kept, whole = (mixed.sample(np.random.default_rng(seed), INSTANCES, x) for x in (None, everything))
+        assert np.bincount(kept.ravel())[1:].max(initial=0) <= cell_px
+        if np.bincount(whole.ravel())[1:].max(initial=0) < 1.5 * platelet.sum():
+            without += np.array_equal(kept, whole)
+    assert 0 < without < 20
+    small = ScatterConfig(largest=0.9 * platelet.sum() / cell_px)
+    assert not any(mixed.sample(np.random.default_rng(seed), INSTANCES, small).any() for seed in range(5))
 
 
 def test_the_density_is_that_of_the_smears(database):

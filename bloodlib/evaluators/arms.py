@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import augment
 from ..smears import Smear
 
 ARMS = ("RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug")
@@ -179,6 +178,8 @@ class Samples:
         ids, numbered = np.unique(instances, return_inverse=True)
         instances = (numbered.reshape(instances.shape) + (ids[0] > 0)).astype(np.int32)  # (H·W,) -> (H, W)
         if self.plan.augmented:
+            from .. import augment  # needs torch, which planning a grid does not
+
             fixed = np.random.default_rng([self.seed, sample])
             image, instances = augment.apply(augment.draw(fixed), image, instances, rng=fixed)
         return image, instances

@@ -140,10 +140,18 @@ class ResizeConvolution(nn.Conv2d):
         bias = self.bias.detach()
         if self.padding_mode == "zeros":
             return _WithBias.apply(F.conv_transpose2d(x, taps, bias, stride=2, padding=1), self.bias)
-        with torch.autocast(x.device.type, enabled=False):
-            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        x = _border_repeated(x)
         y = F.conv_transpose2d(x, taps, bias, stride=2, padding=1)  # padding=3 would crop, but has a slow gradient
         return _WithBias.apply(F.pad(y, (-2, -2, -2, -2)), self.bias)
+
+
+def _border_repeated(x: Tensor) -> Tensor:
+    """Continue an image one pixel past its borders by repetition, in its own number format."""
+    if torch.compiler.is_compiling():  # a compiled F.pad stops at its gradient's memory layout (torch 2.14, processor)
+        x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+        return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pad(x, (1, 1, 1, 1), mode="replicate")
 
 
 def _doubled(weight: Tensor, axis: int) -> Tensor:

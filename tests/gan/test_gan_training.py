@@ -125,15 +125,16 @@ def test_bfloat16_ends_near_float32_and_another_seed_does_not(smears):
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's libraries have warnings of their own
 def test_a_compiled_painter_trains_as_the_plain_one(smears):
+    """Measured: losses agree to 1e-6; on two shared cores the first compilation took 5 minutes."""
     stages = (Stage(crop=32, steps=2, constant=1.0), Stage(crop=32, steps=1))
-    config = replace(TINY, stages=stages, norm="pixel", halvings=3, skips=True)
+    config = replace(TINY, stages=stages, norm="pixel", halvings=3, discriminators=1, average=0.0)
     plain, compiled = (Trainer(replace(config, compile=switch), smears) for switch in (False, True))
     assert plain.run()
     assert compiled.run()
     assert compiled.generator._compiled_call_impl is not None
     for name in LOSSES:
         assert np.isfinite(compiled.history[name]).all()
-        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=0.05, atol=1e-3)
+        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=1e-3, atol=1e-3)
 
 
 def breaks(trainer, at, part):

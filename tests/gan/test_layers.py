@@ -54,6 +54,17 @@ def test_values_and_gradients_are_those_of_the_definition(name, layout):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_compiling_changes_no_value_or_gradient(monkeypatch):
+    layer = CASES["resize, reflect"][0].double()
+    x = torch.randn(2, 5, 6, 8, dtype=torch.float64).to(memory_format=torch.channels_last).requires_grad_()
+    plain = layer(x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    compiled = layer(x)
+    torch.testing.assert_close(compiled, plain)
+    slopes = [torch.autograd.grad(y.square().sum(), x)[0] for y in (compiled, plain)]
+    torch.testing.assert_close(*slopes)
+
+
 def test_every_pixel_has_a_root_mean_square_of_one():
     x = torch.randn(2, 8, 5, 7) * torch.logspace(-1, 3, 7)
     torch.testing.assert_close(PixelNorm()(x).square().mean(dim=1), torch.ones(2, 5, 7), rtol=1e-3, atol=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import networkx as nx
@@ -54,7 +54,7 @@ def dgm_layout(count: int, seed: int, *, turn: bool = False) -> np.ndarray:
         Of the start of the layout, of the choice of nodes and of the turn.
     turn : bool
         Take one of four layouts of this order, kept once computed, and turn it in space at random: quick
-        when many are needed (an order of 1,095 nodes takes about 10 CPU-s to lay out).
+        when many are needed (an order of 1,095 nodes takes about 20 CPU-s to lay out).
 
     Returns
     -------
@@ -109,9 +109,13 @@ class GraphLaw:
 
     Notes
     -----
-    x and y of `dgm_layout`, stretched to the canvas, are the nodes, one for each cell. Locations are
-    proposed around the node, nearest first, those left out that are nearer than ``core`` · cell_size
-    to the centre of another cell (ours, ¾: hardly anything fits there, and leaving it out saves looking).
+    x and y of `dgm_layout`, stretched to the canvas, are the nodes, one for each cell. A cell lies at the
+    free place nearest to its node, those left out that are nearer than ``core`` · cell_size
+    to the centre of another cell (ours, ¾: hardly anything fits there, and leaving it out saves looking), as
+    long as there are others. `bloodlib.sampler.nearest.Nearest` finds it; where cells may overlap, so that distances
+    to them settle nothing, places are proposed around the node one after another, which is much slower.
+    Laying the graph out costs more than the masks: about 20 CPU-s for the 1,095 nodes that 367 cells and more need,
+    once for each of the four layouts that a process keeps; a mask at full size then takes about one.
     The thesis throws away every image in which cells overlap or are cut; at the density of a smear that
     would be every image, since the nodes crowd around the graph's hubs: ours keeps the cells and moves
     them. Nothing is drawn here but the nodes. Book: chapters 04 and 13.
@@ -125,12 +129,16 @@ class GraphLaw:
             raise ValueError(f"options: core={core!r}: a number above 0 is needed")
         places = dgm_layout(max(count, 1), int(rng.integers(2**31)), turn=True)[:, :2]
         self.nodes = np.rint(places[:, ::-1] * (np.array(shape) - 1)).astype(int)
-        self._near = _spiral(_SIGHT * config.cell_size_px)
-        self._taken = _spiral(core * config.cell_size_px)
+        self.core_px = core * config.cell_size_px
+        self._sight_px = _SIGHT * config.cell_size_px
         self._open = np.ones(shape, dtype=bool)
         self._known = 0  # cells that are marked in `_open`
         self._waiting = -1  # the cell that places are listed for; of `_near` so many are `_seen`
         self._seen, self._queue = 0, np.zeros((0, 2), dtype=int)
+
+    @cached_property
+    def _near(self) -> np.ndarray:
+        return _spiral(self._sight_px)
 
     def propose(self, rng: np.random.Generator, centres: np.ndarray, size: int) -> np.ndarray:
         """List the next places for the next cell, int (size, 2); when none is left in sight, the node itself."""
@@ -151,7 +159,7 @@ class GraphLaw:
 
     def _mark(self, centres: np.ndarray) -> None:
         for centre in centres[self._known :]:
-            self._open[tuple(self._inside(centre + self._taken).T)] = False
+            self._open[tuple(self._inside(centre + _spiral(self.core_px)).T)] = False
         self._known = len(centres)
 
     def _inside(self, points: np.ndarray) -> np.ndarray:

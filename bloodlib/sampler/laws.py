@@ -47,7 +47,8 @@ class Law(Protocol):
     -----
     The generator draws locations from `propose` until one holds the cell. Where that starves it
     takes one of the places that are left with the odds of `weight_at`: both must be the same law.
-    A law may also have ``ahead`` (see `AdhesionLaw.ahead`), which only makes it faster.
+    A law may also have ``ahead`` (see `AdhesionLaw.ahead`), which only makes it faster; or ``nodes`` int (count, 2)
+    and ``core_px``, which say that each cell lies at the free place nearest to its node, as `GraphLaw` does.
     """
 
     OPTIONS: ClassVar[dict[str, float]]  # names and defaults of the entries of `PlacementConfig.options`

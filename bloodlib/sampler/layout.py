@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from .canvas import Canvas
 from .config import MaskConfig
 from .laws import make_law
+from .nearest import Nearest
 from .overlap import OverlapCanvas, OverlapRoom
 from .room import Room
 from .stamp import Stamp
@@ -21,6 +22,7 @@ _SURPLUS = 2.5  # locations drawn for a cell at first, as a multiple of those th
 _MOST = 512  # locations drawn at once
 _STARVED = 1000  # locations drawn before the places are looked through, once few were found for a cell
 _FEW = 200  # that many places
+_KNOWN = 0.75  # in cell sizes: distances to cells are known so far; shapes hold no larger disc, or hardly
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Layout:
     The accepted location is a draw from P, given that the cell fits there and that a colour is
     left for it: by rejection while that is quick, and else by a draw among all the places there
     are. How long rejection lasts depends on earlier cells only, so the law is the same either way.
+    A law with nodes draws nothing: its cell lies at the free place nearest to its node.
     Shapes and locations of several cells are drawn together, which is quicker; what a location
     needs to know of the cells in between it is told when they are laid.
     """
@@ -76,6 +79,9 @@ class Layout:
         self._config, self._rng, self._requested = config, rng, requested
         self._law = make_law(config.placement, shape, requested, rng)
         self._room: Room | OverlapRoom | None = None
+        # Where cells may overlap the distance to them rules nothing out.
+        by_node = hasattr(self._law, "nodes") and not config.overlap
+        self._nearest = Nearest(shape, _KNOWN * config.placement.cell_size_px, self._law.core_px) if by_node else None
         self._tries = config.tries
         self._usual = 8.0  # trials that recent cells took
 
@@ -94,11 +100,7 @@ class Layout:
             while len(waiting) < cells:
                 shape, shape_id = draw(self._rng)
                 waiting.append((Stamp(shape, self._rim_px()), shape_id))
-            points, parents = self._propose(cells)
-            likely = self.canvas.screen([waiting[k][0] for k in range(len(points))], points) | (parents >= 0)
-            for k in range(len(points)):
-                stamp, shape_id = waiting.popleft()
-                found = self._first(stamp, points[k], parents[k], likely[k]) or self._search(stamp, points.shape[1])
+            for stamp, shape_id, found in self._find(waiting, cells):
                 if found is None:
                     misfits += 1
                     break  # the locations of the others were drawn for later cells
@@ -106,6 +108,19 @@ class Layout:
                 self._lay(stamp, found)
                 self.shape_ids.append(shape_id)
                 self.trials.append(found.trials)
+
+    def _find(self, waiting: deque[tuple[Stamp, int]], cells: int) -> Iterator[tuple[Stamp, int, Found | None]]:
+        """Find a place for the next few of the waiting shapes, each when those before it were laid."""
+        if self._nearest is not None:
+            stamp, shape_id = waiting.popleft()
+            yield stamp, shape_id, self._search_nearest(stamp)
+            return
+        points, parents = self._propose(cells)
+        likely = self.canvas.screen([waiting[k][0] for k in range(len(points))], points) | (parents >= 0)
+        for k in range(len(points)):
+            stamp, shape_id = waiting.popleft()
+            found = self._first(stamp, points[k], parents[k], likely[k]) or self._search(stamp, points.shape[1])
+            yield stamp, shape_id, found
 
     def _rim_px(self) -> float:
         """Draw the background that the next cell keeps around itself."""
@@ -144,6 +159,17 @@ class Layout:
             done += size
         return self._search_everywhere(stamp, done)
 
+    def _search_nearest(self, stamp: Stamp) -> Found | None:
+        """Look for the place nearest to the cell's node, and only where there is none for one beside a centre."""
+        done = 0
+        for places in self._nearest.places(stamp, self._law.nodes[self.canvas.count]):
+            for k in self.canvas.screen([stamp], places[None])[0].nonzero()[0].tolist():
+                taken = self.canvas.taken(stamp, places[k])
+                if taken is not None:
+                    return Found(places[k], taken, done + k + 1)
+            done += len(places)
+        return self._search_everywhere(stamp, done)
+
     def _search_everywhere(self, stamp: Stamp, done: int) -> Found | None:
         if self._room is None:
             share = self._config.overlap
@@ -168,8 +194,9 @@ class Layout:
         colours = self.canvas.free_colours(found.taken)
         self.centres[self.canvas.count] = found.point
         self.canvas.lay(stamp, found.point, colours[int(self._rng.random() * len(colours))])
-        if self._room is not None:
-            self._room.cut(stamp, found.point)
+        for map_ in (self._room, self._nearest):
+            if map_ is not None:
+                map_.cut(stamp, found.point)
 
     def _slide(self, stamp: Stamp, found: Found) -> Found:
         """Move the cell straight towards the nearest centre, pixel by pixel, until a cell is in its way.

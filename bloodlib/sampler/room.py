@@ -14,6 +14,14 @@ _SLACK = 0.8  # pixels are listed down to this share of a shape's inner radius, 
 _ROUNDING = 0.01  # of distances in float32
 
 
+def inner_radius(stamp: Stamp) -> float:
+    """Give how far a cell must be from the shape's middle at least; 0 where the middle is no part of the shape."""
+    if not stamp.shape[stamp.anchor]:  # a ring: its middle may lie on a cell
+        return 0.0
+    inner = cv2.distanceTransform(stamp.framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float(inner[stamp.anchor[0] + 1, stamp.anchor[1] + 1]) - _ROUNDING
+
+
 class Room:
     """Know the distance of every pixel of the image to the next cell.
 
@@ -58,10 +66,9 @@ class Room:
         The largest disc around the anchor that lies inside the shape must be free: necessary,
         not sufficient, and settled for every place at once.
         """
-        if not stamp.shape[stamp.anchor]:  # a ring: its middle may lie on a cell
+        radius = inner_radius(stamp)
+        if not radius:
             return np.argwhere(np.ones(self._shape, dtype=bool))
-        inner = cv2.distanceTransform(stamp.framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        radius = float(inner[stamp.anchor[0] + 1, stamp.anchor[1] + 1]) - _ROUNDING
         if radius < self._least:
             self._least = _SLACK * radius
             rows, cols = np.nonzero(self._image >= self._least)

@@ -5,9 +5,10 @@ import pytest
 
 from bloodlib.sampler.config import MaskConfig
 from bloodlib.sampler.graph import GraphLaw, dgm_layout, dgm_order
-from bloodlib.sampler.masks import MaskGenerator
+from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
 from bloodlib.sampler.shapes import ShapeConfig, ShapeDatabase
+from bloodlib.statistics import touching_pairs
 
 SHAPE = (25, 33)
 STILL = ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
@@ -102,3 +103,17 @@ def test_nodes_fill_the_canvas():
 def test_wrong_core_is_named():
     with pytest.raises(ValueError, match="core=0"):
         GraphLaw(PlacementConfig("graph", options={"core": 0}), SHAPE, 3, np.random.default_rng(0))
+
+
+def test_a_full_canvas_ends_and_colours_and_rims_hold_by_this_law_too():
+    disc = np.hypot(*np.mgrid[-6:7, -6:7]) < 6.3
+    law = PlacementConfig("graph", cell_size_px=13.0)
+    for extra in ({}, {"colours": 1}, {"rim_px": 2.0}, {"snap": 1.0, "snap_reach_px": 30.0}, {"overlap": 0.2}):
+        masks = MaskGenerator(ShapeDatabase([disc], STILL), MaskConfig(30, 1, (60, 80), law, STILL, **extra))
+        with pytest.warns(CrowdedWarning, match="of 120 cells placed"):
+            mask = masks.sample(np.random.default_rng(4), count=120)
+        # As full as by chance, though the holes lie far from the nodes of the last cells.
+        assert (mask.instances > 0).mean() > (0.3 if extra.keys() & {"colours", "rim_px"} else 0.5)
+        touching = touching_pairs(mask.instances)
+        assert all(mask.colour_of[a - 1] != mask.colour_of[b - 1] for a, b in touching.tolist())
+        assert len(touching) > 20 or extra.keys() & {"colours", "rim_px"}

@@ -32,7 +32,7 @@ from bloodlib.realism import (
     spread_over,
 )
 from bloodlib.sampler.constants import PUBLISHED, LayoutConstants
-from bloodlib.sampler.fitting import FitConfig, LayoutFit, fit_layout, fit_slides
+from bloodlib.sampler.fitting import AFRESH, FitConfig, LayoutFit, fit_layout, fit_slides, layout_distances
 from bloodlib.smears import Smear
 
 COMMAND = "python -m benchmarks.layouts"
@@ -58,12 +58,20 @@ def rounded(curve: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else round(float(value), 4) for value in curve]
 
 
-def plain(fit: LayoutFit, seconds: float) -> dict:
-    """Give a fit as plain values."""
+def afresh(constants: Mapping, groups: Mapping[str, Group], spread: np.ndarray, config: FitConfig) -> dict:
+    """Measure the distances of constants as they are stored, with random numbers by which nothing was chosen."""
+    seed = config.seed + AFRESH
+    found = layout_distances(groups, LayoutConstants(**constants), spread, config.smears, config.repeats, seed)
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def plain(fit: LayoutFit, seconds: float, groups: Mapping[str, Group], spread: np.ndarray, config: FitConfig) -> dict:
+    """Give a fit to these groups as plain values."""
+    constants = significant(fit.constants)
     return {
-        "constants": significant(fit.constants),
-        "distances": {name: round(value, 3) for name, value in fit.distances.items()},
-        "published": {name: round(value, 3) for name, value in fit.published.items()},
+        "constants": constants,
+        "distances": afresh(constants, groups, spread, config),
+        "published": afresh({}, groups, spread, config),
         "stages": {
             name: {"constants": significant(constants), "distance": round(value, 3)}
             for name, (constants, value) in fit.stages.items()
@@ -81,13 +89,15 @@ def fit(dataset: str, config: FitConfig) -> dict:
     print("one for all:", {name: round(value, 2) for name, (_, value) in found.stages.items()}, flush=True)
     slides = fit_slides(smears, config)
     seconds = (time.process_time() - half) / len(slides)
+    groups = by_group(smears, config.gap_px)
+    spread = between_images(groups.values())
     return {
         "command": f"{COMMAND} --fit",
         "dataset": dataset,
         "split": "fit",
         "config": asdict(config),
-        "one_for_all": plain(found, half - start),
-        "slides": {name: plain(found, seconds) for name, found in slides.items()},
+        "one_for_all": plain(found, half - start, groups, spread, config),
+        "slides": {name: plain(found, seconds, {name: groups[name]}, spread, config) for name, found in slides.items()},
         "versions": versions(),
     }
 
@@ -181,7 +191,7 @@ def show(stored: Mapping) -> None:
         mean = np.mean([one["distance"]["all"] for one in found if one])
         rejected = sum(rejects(one) for one in found if one)
         print(f"{name:>19} {' '.join(cells)} {mean:9.2f}  {rejected} of {sum(map(bool, found))}")
-    for name in next(iter(groups.values()))["references"]:
+    for name in next(iter(groups.values())).get("references", {}):  # which the earliest files lack
         found = [group["references"][name] for group in groups.values()]
         print(f"{name:>19} {' '.join(f'{value:8.2f} ' for value in found)} {np.mean(found):9.2f}")
 
@@ -210,7 +220,10 @@ def main() -> None:
         fitted = read_json(asked.out / FIT.name)
         result = tested(asked.data, fitted, asked.split, asked.per_group, asked.simulations, asked.gap_px)
         write_json(asked.out / COMPARED.name, result)
-    show(read_json(asked.out / COMPARED.name))
+    stored = asked.out / COMPARED.name
+    if not stored.exists():
+        parser.exit(1, f"{stored}: nothing is stored there yet; {COMMAND} --fit --compare makes it\n")
+    show(read_json(stored))
 
 
 if __name__ == "__main__":

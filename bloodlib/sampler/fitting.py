@@ -13,13 +13,14 @@ from ..smears import Smear
 from .constants import LayoutConstants
 from .excitation import one_of
 
-__all__ = ["FREEDOMS", "FitConfig", "LayoutFit", "constants_at", "fit_layout", "fit_slides"]
+__all__ = ["FREEDOMS", "FitConfig", "LayoutFit", "constants_at", "fit_layout", "fit_slides", "layout_distances"]
 
 FREEDOMS = ("eq3", "snap", "rim")  # what may be chosen, each with what stands before it
 _SIGMA, _SEEDING = (0.4, 3.0), (1.0, 60.0)  # ours: ranges; 60 times the paper's seeds are more than all cells
 _REACH, _RIM = (0.1, 1.0), (0.0, 0.08)  # ours, in cell sizes
 _UNSNAPPED = 0.1  # share of the range that stands for no snapping at all
 _STEP, _PARENTS = 0.12, 4  # ours: the finer search steps so far, in shares of the ranges, from so many of the best
+AFRESH = 2  # added to the seed: random numbers for what was found; the search uses + 0, the choice + 1
 _FREE = {"eq3": slice(0, 3), "snap": slice(3, 5), "rim": slice(5, 7)}  # coordinates that each freedom adds
 
 
@@ -48,7 +49,9 @@ class LayoutFit:
     """Hold constants that were found, and how far they are from the smears that they were found on.
 
     ``distances`` and ``published`` give for each group, and for their mean as "all", the distance of the constants
-    and of the paper's, measured with the same random numbers, which the search had not used.
+    and of the paper's, measured with the same random numbers, which neither the search nor the choice among its
+    finalists had used. ``stages`` gives the best of each freedom, "published" being the paper's constants, with the
+    distance by which it was chosen: the smallest of several, so a little too small.
     """
 
     constants: LayoutConstants
@@ -114,7 +117,8 @@ def fit_layout(
     snapping; then rims. For each, values of what it adds are tried all over their range, with the rest near the best
     so far, then small steps from the best; every try uses the same random numbers, so that they differ by
     the constants alone. The best few are measured again with other numbers, since the best of many is
-    partly lucky, and the best of those is taken; the paper's constants take part. Book: chapter 04.
+    partly lucky, and the best of those is taken; the paper's constants take part. What was taken is measured once
+    more, since the best of a few is lucky too. Book: chapter 04.
     """
     config = config or FitConfig()
     groups = by_group(smears, config.gap_px)
@@ -137,17 +141,39 @@ def fit_slides(
     return {name: _search({name: group}, spread, config, tell) for name, group in groups.items()}
 
 
+def layout_distances(
+    groups: Mapping[str, Group], constants: LayoutConstants, spread: np.ndarray, smears: int, number: int, seed: int
+) -> dict[str, float]:
+    """Measure how far masks with these constants are from some groups.
+
+    Parameters
+    ----------
+    groups : mapping of str to Group
+    constants : LayoutConstants
+    spread : float (38,)
+        From `bloodlib.realism.between_images`.
+    smears, number, seed : int
+        Smears of each group made again, how many times, and with which random numbers.
+
+    Returns
+    -------
+    dict
+        For each group its `bloodlib.realism.distance` over all measures, and the mean of those as "all".
+    """
+    found = {}
+    for name, group in groups.items():
+        made = group.simulate(constants, number, seed, smears)
+        found[name] = distance(group.observed, made.mean, spread)["all"]
+    return {**found, "all": float(np.mean(list(found.values())))}
+
+
 def _search(
     groups: Mapping[str, Group], spread: np.ndarray, config: FitConfig, tell: Callable[[str], None] | None
 ) -> LayoutFit:
     rng = np.random.default_rng(config.seed)
 
     def score(constants: LayoutConstants, number: int, seed: int) -> dict[str, float]:
-        found = {}
-        for name, group in groups.items():
-            made = group.simulate(constants, number, seed, config.smears)
-            found[name] = distance(group.observed, made.mean, spread)["all"]
-        return {**found, "all": float(np.mean(list(found.values())))}
+        return layout_distances(groups, constants, spread, config.smears, number, seed)
 
     tried: list[tuple[float, np.ndarray]] = []
 
@@ -160,7 +186,8 @@ def _search(
         return [position for _, position in sorted(tried, key=lambda one: one[0])[:number]]
 
     published = score(LayoutConstants(), config.repeats, config.seed + 1)
-    measured, stages = [(published, LayoutConstants())], {}
+    measured = [(published["all"], LayoutConstants())]
+    stages = {"published": (LayoutConstants(), published["all"])}
     for freedom in FREEDOMS[: FREEDOMS.index(config.freedom) + 1]:
         added = _FREE[freedom]
         for values in qmc.Halton(added.stop - added.start, seed=rng).random(config.coarse):
@@ -171,12 +198,13 @@ def _search(
             near = best(_PARENTS)
             attempt(_step(rng, near[int(rng.integers(len(near)))], added.stop))
         final = [constants_at(position) for position in best(config.finalists)]
-        again = [(score(constants, config.repeats, config.seed + 1), constants) for constants in final]
+        again = [(score(constants, config.repeats, config.seed + 1)["all"], constants) for constants in final]
         measured += again
-        distances, constants = min(again, key=lambda one: one[0]["all"])
-        stages[freedom] = (constants, distances["all"])
-    distances, constants = min(measured, key=lambda one: one[0]["all"])
-    return LayoutFit(constants, distances, published, stages, len(tried))
+        nearest, constants = min(again, key=lambda one: one[0])
+        stages[freedom] = (constants, nearest)
+    _, constants = min(measured, key=lambda one: one[0])
+    afresh = [score(each, config.repeats, config.seed + AFRESH) for each in (constants, LayoutConstants())]
+    return LayoutFit(constants, *afresh, stages, len(tried))
 
 
 def _step(rng: np.random.Generator, position: np.ndarray, free: int) -> np.ndarray:

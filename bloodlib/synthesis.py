@@ -26,6 +26,7 @@ from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint
 from .incidental import ObjectDatabase
 from .release import CONFIG, FORMAT, locate, read_model
 from .sampler.masks import CrowdedWarning, MaskGenerator
+from .sampler.writing import amodal_annotations, amodal_coco
 from .smears import Smear
 
 
@@ -73,6 +74,7 @@ class Synthesizer:
         folder: str | os.PathLike[str] | None = None,
         seed: int = 0,
         progress: bool = True,
+        layout: Mapping[str, Any] | None = None,
         **overrides: Any,
     ) -> Synthesizer:
         """Fit shapes and layout, train the painter, find its styles, save it all.
@@ -89,6 +91,8 @@ class Synthesizer:
         seed : int
         progress : bool
             Whether to show a progress bar.
+        layout : mapping, optional
+            Arguments of `MaskGenerator.fit` other than its defaults, such as ``{"overlap": 0.1}``.
         **overrides
             Fields of `bloodlib.gan.config.GanConfig` that replace the preset's.
 
@@ -104,7 +108,7 @@ class Synthesizer:
         named = {"class_names": _class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
         smears = smears if isinstance(smears, Sequence) else list(smears)
         data = fingerprint(smears, classes=config.cell_classes > 1)
-        identity = config.digest(seed=seed, data=data)
+        identity = config.digest(seed=seed, data=data, **({"layout": dict(layout)} if layout else {}))
         folder = Path(folder) if folder is not None else None
         if folder is not None and (folder / CONFIG).is_file():
             made = read_json(folder / CONFIG).get("identity")
@@ -115,7 +119,7 @@ class Synthesizer:
                 )
             return cls.load(folder)
         smears = list(smears)
-        layout = MaskGenerator.fit(smears)
+        masks = MaskGenerator.fit(smears, **(layout or {}))
         objects = ObjectDatabase.fit(smears) if config.objects else None
         trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
         trainer.run()
@@ -136,7 +140,7 @@ class Synthesizer:
             "versions": {name: version(name) for name in ("bloodlib", "torch")},
         }
         trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
-        made = cls(layout, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
+        made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
         if folder is not None:
             made.save(folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -354,6 +358,11 @@ class Synthesizer:
         -----
         CrowdedWarning
             Once, if cells that were asked for found no room in some smears; the manifest says in which.
+
+        Notes
+        -----
+        Where the layout lets cells overlap, coco.json holds every cell whole, what is seen of it and the
+        hidden share (`bloodlib.sampler.writing.amodal_annotations`); instances/ holds what is seen.
         """
         from .io import read_folder, write_coco, write_smear
 
@@ -384,9 +393,12 @@ class Synthesizer:
         written = {entry["name"]: entry.get("classes") for entry in done}
         smears = read_folder(folder)
         keep = smears.select([i for i, name in enumerate(smears.names) if name in written])
-        if self.config.cell_classes > 1:
+        names = self.about["data"]["class_names"] if self.config.cell_classes > 1 else ("red blood cell",)
+        if self.layout.config.overlap:
+            write_json(folder / "coco.json", self._amodal(done, shape, names), indent=None)
+        elif self.config.cell_classes > 1:
             classed = (replace(smear, classes=np.array(written[smear.name], dtype=np.int64)) for smear in keep)
-            write_coco(folder / "coco.json", classed, self.about["data"]["class_names"])
+            write_coco(folder / "coco.json", classed, names)
         else:
             write_coco(folder / "coco.json", keep)
         crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
@@ -397,6 +409,18 @@ class Synthesizer:
                 CrowdedWarning,
                 stacklevel=2,
             )
+
+    def _amodal(self, done: list[dict[str, Any]], shape: tuple[int, int], class_names: Sequence[str]) -> dict[str, Any]:
+        """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
+        written = []
+        for entry in done:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CrowdedWarning)
+                cells = amodal_annotations(self.layout.sample(np.random.default_rng(entry["seed"]), shape))
+            for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
+                cell["category_id"] = kind + 1
+            written.append({"name": entry["name"], "cells": cells})
+        return amodal_coco(written, shape, class_names)
 
 
 def _shares(classes: Mapping[int, float] | Sequence[float] | np.ndarray | None, cell_classes: int) -> np.ndarray | None:

@@ -279,3 +279,31 @@ def test_smears_without_the_first_class_are_learnt_too(smears):
     later = [replace(x, classes=1 + np.arange(x.count) % 2) for x in smears]
     drawn = Synthesizer.fit(later, cell_classes=3, **SETTINGS).sample(np.random.default_rng(0))
     assert set(drawn.classes) == {1, 2}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools and NumPy 2
+def test_cells_that_overlap_are_written_whole_beside_what_is_seen(smears, tmp_path):
+    from pycocotools import mask as coder
+    from pycocotools.coco import COCO
+
+    overlapping = Synthesizer.fit(smears, layout={"overlap": 0.4, "snap": 1.0}, **SETTINGS)
+    assert overlapping.about["identity"] != Synthesizer.fit(smears, **SETTINGS).about["identity"]
+    overlapping.write(tmp_path / "set", count=2, seed=0)
+    overlapping.write(tmp_path / "set", count=3, seed=0)  # continued
+    coco = COCO(tmp_path / "set" / "coco.json")
+    written = bloodlib.load(tmp_path / "set")
+    assert len(coco.imgs) == len(written) == 3
+    hidden = []
+    for number, smear in enumerate(written, start=1):
+        cells = coco.loadAnns(coco.getAnnIds(imgIds=number))
+        assert [cell["instance"] for cell in cells] == list(range(1, smear.count + 1))
+        seen = np.zeros_like(smear.instances)
+        for cell in cells:
+            whole = coco.annToMask(cell).astype(bool)
+            visible = coder.decode(cell["visible_mask"]).astype(bool)
+            assert (visible <= whole).all()
+            np.testing.assert_array_equal(visible, smear.instances == cell["instance"])
+            seen[whole] = cell["instance"]  # painted in their order
+            hidden.append(cell["occlude_rate"])
+        np.testing.assert_array_equal(seen, smear.instances)
+    assert max(hidden) > 0

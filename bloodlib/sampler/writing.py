@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def write_masks(
             written.extend(done)
             bar.update(len(done))
     if masks.config.overlap:
-        write_json(folder / "coco.json", _coco(written, shape), indent=None)
+        write_json(folder / "coco.json", amodal_coco(written, shape), indent=None)
     facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
     write_json(folder / "manifest.json", {"seed": seed, "shape": list(shape), "masks": facts})
     crowded = [one["name"] for one in facts if one["placed"] < one["requested"]]
@@ -120,11 +121,24 @@ def amodal_annotations(mask: Mask) -> list[dict[str, Any]]:
     return cells
 
 
-def _coco(written: list[dict[str, Any]], shape: tuple[int, int]) -> dict[str, Any]:
+def amodal_coco(
+    written: list[dict[str, Any]], shape: tuple[int, int], class_names: Sequence[str] = ("red blood cell",)
+) -> dict[str, Any]:
+    """Gather annotations of many masks as one COCO file.
+
+    Parameters
+    ----------
+    written : list of dict
+        Of each mask ``name`` and ``cells``, as `amodal_annotations` gives them, which may have a ``category_id``.
+    shape : (height, width)
+        In pixels, of all masks.
+    class_names : sequence of str
+        Category ``k + 1`` is the name of class ``k``.
+    """
     images, annotations = [], []
     for number, one in enumerate(written, start=1):
         images.append({"id": number, "file_name": f"{one['name']}.png", "width": shape[1], "height": shape[0]})
         for cell in one["cells"]:
             annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": 1, **cell})
-    categories = [{"id": 1, "name": "red blood cell"}]
+    categories = [{"id": k, "name": str(name)} for k, name in enumerate(class_names, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}

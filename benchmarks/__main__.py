@@ -15,6 +15,7 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}")
+    del sys.argv[1:]  # the benchmarks' own options, which are not given here
     for name in names or known:
         print(f"\n## {name}", flush=True)
         importlib.import_module(f"benchmarks.{name}").main()

@@ -2,6 +2,10 @@
 
 ``python -m benchmarks.painting MODEL --data chula_rbc12`` prints the tables and writes
 data/results/painter/NAME.json; on one core it takes about five minutes.
+
+``python -m benchmarks.painting --cures`` trains a painter by the published recipe on crops (a quarter of an hour of one
+core; it is kept in build/paper-recipe, and goes on where it was stopped), paints the same masks with it and with the
+released one, and writes cures.json and part of both paintings of one mask beside it.
 """
 
 from __future__ import annotations
@@ -18,15 +22,30 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from bloodlib._files import package_data, write_json
 from bloodlib.datasets import load
 from bloodlib.evaluators import cell_types, painting
 from bloodlib.evaluators.kid import flat_coloured, kid_with_floors
+from bloodlib.gan.config import Stage
+from bloodlib.gan.painting import paint_instances
+from bloodlib.io import write_image
+from bloodlib.sampler.masks import Mask
 from bloodlib.smears import Smear
 from bloodlib.synthesis import Synthesizer
 
 COMMAND = "python -m benchmarks.painting"
+RELEASED = "chula_rbc12-laptop"
+PERIODS_PX = (2, 4, 8, 16)  # of the grids that doublings can leave
+NEAR_PX, WIDE_PX, SHARED_PX = 3, 8.0, 64  # from outlines; sigma that tells grain from shade; rim of a crop left out
+MASK_SHAPE, MASKS = (240, 320), 8
+KEPT = np.s_[:184, :224]  # of the paintings, all of which are measured: lossless pictures are large
+RECIPE = {  # the paper preset, on crops and with the perceptual network that needs no internet
+    "stages": (Stage(crop=256, steps=300), Stage(crop=256, steps=100)),
+    "perceptual": "squeezenet",
+    "style_draw": "independent",
+}
 BLUR_PX, GRID = 1.0, 2.0  # rulers: real smears blurred by this sigma, or with a checkerboard of ± so many grey levels
 
 
@@ -127,13 +146,154 @@ def show(result: dict[str, Any]) -> None:
         print(f"{kind:>24} " + "  ".join(scores))
 
 
+def grids(plane: np.ndarray, where: np.ndarray) -> dict[str, float]:
+    """Measure regular grids in part of a plane.
+
+    Parameters
+    ----------
+    plane : float (H, W)
+    where : bool (H, W)
+        The part that counts.
+
+    Returns
+    -------
+    dict of str to float
+        For each of `PERIODS_PX`: standard deviation, in units of the plane, of the mean picture of one period, without
+        what the period before explains. A checkerboard of ±a has a at 2 px and 0 elsewhere.
+    """
+    rows, columns = np.nonzero(where)
+    left, found = plane[where].astype(float), {}
+    left = left - left.mean()
+    for period in PERIODS_PX:
+        phase = rows % period * period + columns % period
+        size = np.bincount(phase, minlength=period**2)
+        mean = np.bincount(phase, left, period**2) / np.maximum(size, 1)
+        found[f"{period} px"] = float(np.sqrt(np.average(mean**2, weights=size)))
+        left = left - mean[phase]
+    return found
+
+
+def traces(image: np.ndarray, instances: np.ndarray) -> dict[str, float]:
+    """Measure what gives a painting away, in grey levels (green, where cells absorb most).
+
+    Returns
+    -------
+    dict of str to float
+        ``grid N px, background`` and ``… cells``: see `grids`, slow changes taken off; ``grain``: standard deviation of
+        the background without slow changes; ``shade``: of its slow changes; ``edge``: mean slope across outlines per
+        pixel, over the contrast of cells and background. All farther than 3 px from outlines, but the last.
+    """
+    plane, square = image[..., 1].astype(np.float32), np.ones((2 * NEAR_PX + 1,) * 2, np.uint8)
+    inside, outside = (np.uint8(part) for part in (instances > 0, instances == 0))
+    parts = {"background": cv2.erode(outside, square) > 0, "cells": cv2.erode(inside, square) > 0}
+    found, slow = {}, {}
+    for name, where in parts.items():
+        weight = where.astype(np.float32)
+        slow[name] = _smooth(plane * weight) / np.maximum(_smooth(weight), 1e-6)
+        found |= {f"grid {period}, {name}": value for period, value in grids(plane - slow[name], where).items()}
+    far = parts["background"]
+    found["grain"], found["shade"] = (
+        float((plane - slow["background"])[far].std()),
+        float(slow["background"][far].std()),
+    )
+    slope = np.hypot(*(cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))))
+    rim = cv2.dilate(outside, square[:3, :3]) & cv2.dilate(inside, square[:3, :3]) > 0
+    found["edge"] = float(slope[rim].mean() / abs(plane[far].mean() - plane[parts["cells"]].mean()))
+    return found
+
+
+def _smooth(plane: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(plane, (0, 0), WIDE_PX)
+
+
+def paint_like(
+    synthesizer: Synthesizer,
+    instances: np.ndarray,
+    smear: Smear,
+    chosen: np.ndarray,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Paint a drawn mask with the styles that this painter's encoder sees in the chosen cells of a real smear."""
+    features = torch.from_numpy(synthesizer.encode(smear)[np.concatenate([[0], chosen])])
+    return paint_instances(synthesizer.generator, instances, features, rng=rng)
+
+
+def paintings(synthesizer: Synthesizer, masks: Sequence[Mask], smears: Sequence[Smear], seed: int) -> dict[str, Any]:
+    """Paint every mask like a smear, and measure it: medians over the masks, and the first painting."""
+    measured, pictures = [], []
+    for k, (mask, smear) in enumerate(zip(masks, smears, strict=True)):
+        chosen = np.random.default_rng([seed, k, 1]).integers(1, smear.count + 1, mask.placed)
+        painted = paint_like(synthesizer, mask.instances, smear, chosen, np.random.default_rng([seed, k, 2]))
+        half = np.s_[:, : MASK_SHAPE[1] // 2]
+        whole, part = (paint_like(synthesizer, ids, smear, chosen) for ids in (mask.instances, mask.instances[half]))
+        apart = np.abs(whole[half].astype(float) - part)[:, :-SHARED_PX].mean()
+        real, ours = painting.colours([smear]), painting.colours([Smear(painted, mask.instances)])
+        colour = {
+            f"{name} colour off": float(np.abs(np.subtract(getattr(real, name), getattr(ours, name))).mean())
+            for name in ("cell", "background")
+        }
+        measured.append({**traces(painted, mask.instances), "half painted alone": float(apart), **colour})
+        pictures.append(painted)
+    return {"measured": _medians(measured), "picture": pictures[0]}
+
+
+def _medians(measured: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: round(float(np.median([one[key] for one in measured])), 3) for key in measured[0]}
+
+
+def cures(released: str, folder: Path, seed: int, out: Path) -> dict[str, Any]:
+    """Train the published recipe, paint the same drawn masks with it and with the released painter, and store all."""
+    fit = load("chula_rbc12", split="fit")
+    synthesizers = {
+        "published": Synthesizer.fit(fit, "paper", folder, seed, **RECIPE),
+        "released": Synthesizer.load(released),
+    }
+    layout = synthesizers["released"].layout
+    masks = [layout.sample(np.random.default_rng([seed, k]), MASK_SHAPE) for k in range(MASKS)]
+    smears = [fit[round(k)] for k in np.linspace(0, len(fit) - 1, MASKS)]
+    height, width = MASK_SHAPE
+    corners = [traces(s.image[:height, :width], s.instances[:height, :width]) for s in fit]
+    about = {"profile": "paper", "generator_hash": generator_hash(synthesizers["published"])}
+    result = {"command": f"{COMMAND} --cures", "model": about, "seed": seed, "masks": MASKS, "shape": MASK_SHAPE}
+    result |= {"smears": [s.name for s in smears], "real": {"measured": _medians(corners), "smears": len(fit)}}
+    for name, synthesizer in synthesizers.items():
+        made, history = paintings(synthesizer, masks, smears, seed), synthesizer.history
+        tail = slice(-max(1, len(history["gan"]) // 10), None)
+        stages = synthesizer.config.to_dict()["stages"]
+        result[name] = {
+            "recipe": f"{synthesizer.about['profile']} preset",
+            "crop_px": [stage["crop"] for stage in stages],
+            "steps": [stage["steps"] for stage in stages],
+            "batch": [stage["batch"] for stage in stages],
+            "seconds": synthesizer.about.get("released", {}).get("seconds", round(sum(history["seconds"]))),
+            "perceptual": synthesizer.about["perceptual"],
+            "precision": synthesizer.about["precision"],
+            "discriminator_at_the_end": round(
+                float(np.mean(history["d_real"][tail]) + np.mean(history["d_fake"][tail])), 3
+            ),
+            "measured": made["measured"],
+        }
+        write_image(out / f"cures-{name}.png", made["picture"][KEPT])
+    return result
+
+
+def show_cures(result: dict[str, Any]) -> None:
+    """Print both painters beside real smears."""
+    kinds = ("real", "published", "released")
+    print(f"\n{'':>24} " + "  ".join(f"{kind:>10}" for kind in kinds))
+    for key in result["published"]["measured"]:
+        values = (result[kind]["measured"].get(key) for kind in kinds)
+        print(f"{key:>24} " + "  ".join(f"{'-' if value is None else format(value, '.3f'):>10}" for value in values))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and store; without arguments (as from `python -m benchmarks`) only say how to."""
     if not argv:
-        print(f"measures a painter: {COMMAND} MODEL --data chula_rbc12")
+        print(f"measures a painter: {COMMAND} MODEL --data chula_rbc12, or {COMMAND} --cures")
         return
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="folder of a model, or the name of a released one")
+    parser.add_argument("model", nargs="?", help="folder of a model, or the name of a released one")
+    parser.add_argument("--cures", action="store_true", help="compare with a painter of the published recipe instead")
     parser.add_argument("--data", default="phantom", help="data set name or folder (default: %(default)s)")
     parser.add_argument("--split", default="test")
     parser.add_argument("--seed", type=int, default=0)
@@ -143,6 +303,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", help="of the result (default: that of the model's folder)")
     parser.add_argument("--out", type=Path, default=package_data("results", "painter"))
     given = parser.parse_args(argv)
+    if given.cures:
+        result = cures(given.model or RELEASED, Path("build/paper-recipe"), given.seed, given.out)
+        show_cures(result)
+        write_json(given.out / "cures.json", result)
+        return
+    if given.model is None:
+        parser.error("name a model, or give --cures")
     result = measure(given.model, given.data, given.split, given.seed, given.sampled, given.steps, given.images)
     show(result)
     name = given.name or Path(given.model).name

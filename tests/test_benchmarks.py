@@ -1,0 +1,110 @@
+"""The painter's benchmarks run at a toy's size, so that they cannot break unnoticed, and their rulers measure right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import bloodlib
+from benchmarks import __main__ as all_benchmarks
+from benchmarks import painter, painting
+from bloodlib._files import package_data
+
+SIDE = (64, 64)
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch):
+    monkeypatch.setattr(painter, "PRESETS", {k: painter.replace(c, blocks=1) for k, c in painter.PRESETS.items()})
+    monkeypatch.setattr("bloodlib.gan.training.load_perceptual", lambda kind: (None, "none"))
+
+
+@pytest.mark.parametrize("kind", painter.KINDS)
+def test_a_row_gives_times_and_memory(kind):
+    if kind == "stream" and painter.RELEASED not in bloodlib.released():
+        pytest.skip(f"no released model {painter.RELEASED}")
+    found = painter.measure(painter.Row(kind, SIDE), times=1)
+    assert min(found["seconds"], found["cpu_seconds"]) > 0
+    assert 0.05 < found["peak_gib"] < 64
+
+
+def test_rows_have_targets_beside_them_and_memory_of_their_own(capsys):
+    hog = bytearray(2**30)  # the peak of this process, and of no row
+    hog[:: 2**12] = b"\1" * len(hog[:: 2**12])
+    result = painter.bench([painter.Row("pool", SIDE, target_s=0.25, target_gib=4.0)], times=1)
+    (row,) = result["rows"]
+    assert (row["target_seconds"], row["target_gib"]) == (0.25, 4.0)
+    assert row["peak_gib"] < 1
+    assert {"device", "precision", "threads", "date"} <= set(result)
+    assert "(0.25)" in capsys.readouterr().out
+    json.dumps(result)
+
+
+def test_a_row_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"pool at 9x9 failed: .*64×64 pixels"):
+        painter.measure_apart(painter.Row("pool", (9, 9)))
+
+
+def test_the_projection_multiplies_steps_by_epochs_and_smears(monkeypatch):
+    found = {"seconds": 2.0, "cpu_seconds": 3.0, "perceptual": "squeezenet"}
+    monkeypatch.setattr(painter, "measure_apart", lambda row, times: {"what": row.kind, **found})
+    monkeypatch.setattr(painter, "machine", lambda: {"threads": 2})
+    result = painter.project()
+    assert [stage["steps"] for stage in result["stages"]] == [7200, 7200]
+    assert (result["hours"], result["hours_if_idle"]) == (8.0, 6.0)
+    assert result["projection"] is True
+    assert result["training"].endswith("--set perceptual=squeezenet")
+
+
+def test_every_stored_result_says_which_painter_it_is_about():
+    for path in package_data("results", "painter").glob("*.json"):
+        assert "generator_hash" in json.loads(path.read_text())["model"], f"{path.name}: chapter 07 looks for it"
+
+
+def test_names_given_to_all_benchmarks_are_not_taken_for_options_of_one(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "masks"])
+    seen = []
+    fake = SimpleNamespace(main=lambda: seen.append(sys.argv[1:]))
+    monkeypatch.setattr(all_benchmarks.importlib, "import_module", lambda name: fake)
+    all_benchmarks.main(["masks"])
+    assert seen == [[]]
+    with pytest.raises(SystemExit, match="no benchmark 'nope'; there are "):
+        all_benchmarks.main(["nope"])
+
+
+def test_a_grid_is_found_at_its_own_period_only():
+    rows, columns = np.indices((48, 64))
+    everywhere = np.ones((48, 64), bool)
+    left = np.ones_like(everywhere)
+    left[:, 50:] = False
+    slope = 0.5
+    for period, plane in {
+        "2 px": slope * ((rows + columns) % 2 * 2 - 1),
+        "4 px": slope * (columns // 2 % 2 * 2 - 1),
+        "8 px": slope * (rows // 4 % 2 * 2 - 1),
+    }.items():
+        for where in (everywhere, left):
+            found = painting.grids(100.0 + plane, where)
+            assert found.pop(period) == pytest.approx(slope, rel=0.01)
+            assert max(found.values()) < 0.02
+
+
+def test_traces_of_a_drawn_smear():
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices((160, 160))
+    instances = (np.hypot(rows - 80, columns - 80) < 40).astype(np.int32)
+    plain = np.where(instances[..., None] > 0, 120, 200) + np.zeros((1, 1, 3))
+    found = painting.traces(plain.astype(np.uint8), instances)
+    assert max(found["grain"], found["shade"]) < 1e-3
+    assert found["edge"] > 0.2  # a step of the whole contrast, by Sobel
+    grain = painting.traces((plain + rng.integers(-4, 5, plain.shape)).astype(np.uint8), instances)
+    assert grain["grain"] == pytest.approx(np.sqrt(80 / 12), rel=0.05)
+    board = painting.traces((plain + 2 * ((rows + columns) % 2)[..., None]).astype(np.uint8), instances)
+    assert board["grid 2 px, background"] == pytest.approx(1.0, rel=0.02)
+    assert board["grid 2 px, cells"] == pytest.approx(1.0, rel=0.02)
+    shaded = painting.traces((plain + columns[..., None] / 4).astype(np.uint8), instances)
+    assert shaded["shade"] > 8 > 1 > shaded["grain"]

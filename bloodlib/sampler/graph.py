@@ -14,7 +14,7 @@ from .placement import PlacementConfig
 __all__ = ["GraphLaw", "dgm_layout", "dgm_order"]
 
 ITERATIONS, SCALING = 200, 0.001  # the thesis'
-_VARIETY = 4  # ours: different layouts of one order; each mask turns one of them in space
+VARIETY = 4  # ours: different layouts of one order; each mask turns one of them in space
 _SIGHT = 8.0  # ours, in cell sizes: places so near to a node are listed; beyond, all are looked through
 _GLANCE = 2048  # offsets looked at together
 _STEEP = 30.0  # ours, per pixel: e^-30 makes the nearest of all places win
@@ -80,7 +80,7 @@ def dgm_layout(count: int, seed: int, *, turn: bool = False) -> np.ndarray:
         raise ValueError(f"count={count!r}: a layout needs at least one node")
     order = dgm_order(count)
     rng = np.random.default_rng(seed)
-    layout = _whole_layout(order, seed % _VARIETY if turn else seed % 2**32)
+    layout = _whole_layout(order, seed % VARIETY if turn else seed % 2**32)
     if turn:
         layout = layout @ _random_rotation(rng)
     chosen = np.sort(rng.choice(len(layout), size=count, replace=False))

@@ -22,7 +22,7 @@ _SURPLUS = 2.5  # locations drawn for a cell at first, as a multiple of those th
 _MOST = 512  # locations drawn at once
 _STARVED = 1000  # locations drawn before the places are looked through, once few were found for a cell
 _FEW = 200  # that many places
-_KNOWN = 0.75  # in cell sizes: distances to cells are known so far; shapes hold no larger disc, or hardly
+_KNOWN = 0.6  # in cell sizes: distances to cells are known so far; shapes hold no larger disc, or hardly
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from .room import inner_radius
 from .stamp import Stamp
 
-_BLOCK = 16  # pixels of the squares that are passed over together
-_FIRST = 4  # squares opened at once at first; later ever more
+_BLOCK = 32  # pixels of the squares that are passed over together
+_FIRST = 2  # squares opened at once at first; later ever more
 
 
 class Nearest:
@@ -90,17 +90,18 @@ class Nearest:
         order = np.argsort(bound, kind="stable")
         rows, cols, bound = rows[order], cols[order], bound[order]
         squares = self._distance.reshape(len(self._most), _BLOCK, -1, _BLOCK)
-        waiting, opened, size = np.zeros((0, 3), dtype=int), 0, _FIRST  # squared distance, row, column
+        # A place as one number, which sorts by squared distance and then row by row.
+        pixels = self._distance.size
+        waiting, opened, size = np.zeros(0, dtype=np.int64), 0, _FIRST
         while opened < len(rows) or len(waiting):
             top, left = rows[opened : opened + size], cols[opened : opened + size]
             opened, size = opened + size, 2 * size
             which, row, col = np.nonzero(squares[top, :, left, :] >= max(least, 0))  # of (squares, _BLOCK, _BLOCK)
             row, col = row + top[which] * _BLOCK, col + left[which] * _BLOCK
-            fresh = np.stack([(row - point[0]) ** 2 + (col - point[1]) ** 2, row, col], axis=1)
-            waiting = np.concatenate([waiting, fresh])
-            waiting = waiting[np.lexsort(waiting.T[::-1])]
+            squared = (row - point[0]) ** 2 + (col - point[1]) ** 2
+            waiting = np.sort(np.concatenate([waiting, squared * pixels + row * self._distance.shape[1] + col]))
             # What is farther than a square that is not opened yet has to wait for it.
-            ready = np.searchsorted(waiting[:, 0], bound[opened], side="left") if opened < len(rows) else len(waiting)
+            ready = np.searchsorted(waiting, bound[opened] * pixels) if opened < len(rows) else len(waiting)
             if ready:
-                yield waiting[:ready, 1:]
+                yield np.stack(np.divmod(waiting[:ready] % pixels, self._distance.shape[1]), axis=1)
             waiting = waiting[ready:]

@@ -117,3 +117,16 @@ def test_a_full_canvas_ends_and_colours_and_rims_hold_by_this_law_too():
         touching = touching_pairs(mask.instances)
         assert all(mask.colour_of[a - 1] != mask.colour_of[b - 1] for a, b in touching.tolist())
         assert len(touching) > 20 or extra.keys() & {"colours", "rim_px"}
+
+
+def test_where_cells_may_overlap_they_lie_nearer_to_their_nodes():
+    disc, law = (
+        np.hypot(*np.mgrid[-6:7, -6:7]) < 6.3,
+        PlacementConfig("graph", cell_size_px=13.0, options={"core": 0.1}),
+    )
+    nodes, away = GraphLaw(law, (90, 120), 40, np.random.default_rng(4)).nodes, {}
+    for overlap in (0.0, 0.5):
+        masks = MaskGenerator(ShapeDatabase([disc], STILL), MaskConfig(30, 1, (90, 120), law, STILL, overlap=overlap))
+        mask = masks.sample(np.random.default_rng(4), count=40)
+        away[overlap] = np.hypot(*(mask.centres - nodes).T)
+    assert away[0.5].mean() < 0.7 * away[0.0].mean()

@@ -59,12 +59,12 @@ def finding(runs: list[dict[str, Any]]) -> str:
 
 
 def cost(runs: list[dict[str, Any]]) -> str:
-    """Say how many runs are stored, their hours, and on what they ran."""
+    """Say how many runs are stored, their processor-hours, and on what they ran."""
     if not runs:
         return "No run of Table 2 is stored yet."
-    hours = sum(run["seconds"]["total"] for run in runs) / 3600
+    hours = sum(run["seconds"]["cpu"] for run in runs) / 3600
     devices = sorted({run["device"] for run in runs})
-    return f"{len(runs)} stored runs took {hours:.1f} hours of computing ({'; '.join(devices)})."
+    return f"{len(runs)} stored runs took {hours:.1f} processor-hours ({'; '.join(devices)})."
 
 
 def derivation_table(path: Path) -> str:

@@ -117,5 +117,5 @@ def test_split_table_adds_up(tmp_path):
 
 def test_the_cost_of_the_grid_names_hours_and_devices():
     assert facts.cost([]) == "No run of Table 2 is stored yet."
-    runs = [{"seconds": {"total": 1800.0}, "device": "cpu, 2 threads, float32"} for _ in range(3)]
-    assert facts.cost(runs) == "3 stored runs took 1.5 hours of computing (cpu, 2 threads, float32)."
+    runs = [{"seconds": {"cpu": 1800.0}, "device": "cpu, 2 threads, float32"} for _ in range(3)]
+    assert facts.cost(runs) == "3 stored runs took 1.5 processor-hours (cpu, 2 threads, float32)."

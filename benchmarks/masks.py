@@ -2,7 +2,7 @@
 
 ``python -m benchmarks masks`` times one whole mask of the literal implementation (tests/sampler/literal.py: the full
 map at every step), then the generator for several numbers of cells in the same run, in CPU seconds on one thread; it
-rewrites data/results/masks.json. About five minutes. Shapes are real where the data is found (Chula's training part,
+rewrites data/results/masks.json. About seven minutes. Shapes are real where the data is found (Chula's training part,
 scaled to a mean of 46 px), the phantom's elsewhere. The paper reports 60 s per mask.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 import bloodlib
 from bloodlib._files import package_data, write_json
 from bloodlib.datasets.registry import status
+from bloodlib.sampler.graph import VARIETY, dgm_layout
 from bloodlib.sampler.masks import CrowdedWarning, MaskConfig, MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
 
@@ -78,6 +79,18 @@ def trials_by_cell(masks: MaskGenerator, every: int = 25) -> dict[str, list[floa
     }
 
 
+def graph_cost(shapes: bloodlib.sampler.shapes.ShapeDatabase) -> dict:
+    """Time the thesis' layout: what a process spends once on laying the graph out, and then on each mask."""
+    masks = MaskGenerator(shapes, MaskConfig(COUNT, 149, SHAPE, PlacementConfig("graph", cell_size_px=CELL_PX)))
+    spent, _ = cpu_seconds(lambda: [dgm_layout(COUNT, seed, turn=True) for seed in range(VARIETY)])
+    found = {"layouts": VARIETY, "layout_seconds": round(spent / VARIETY, 1)}
+    found["by_count"] = [measure(masks, count) for count in (COUNT, COUNTS[-1])]
+    print("\ngraph: {layout_seconds} CPU-s for each of {layouts} layouts, kept; then".format(**found))
+    for row in found["by_count"]:
+        print("{requested} cells asked, {placed:.0f} placed, {seconds:.2f} CPU-s".format(**row))
+    return found
+
+
 def main() -> None:
     """Print the tables and store them."""
     cv2.setNumThreads(1)
@@ -124,6 +137,7 @@ def main() -> None:
         "ratio_hoisted": round(hoisted / fast),
         "by_count": list(rows.values()),
         "uniform": uniform,
+        "graph": graph_cost(shapes),
         "trials_by_cell": trials_by_cell(masks),
         "versions": {name: version(name) for name in ("bloodlib", "numpy", "opencv-python")},
         "machine": platform.machine(),

@@ -238,14 +238,14 @@ def project(rows: Sequence[Row] = PROJECTED, times: int = 2, smears: int = 60) -
     result = {"projection": True, "measured_by": f"{COMMAND} --projection", "model": MODEL, **machine(), "stages": []}
     for row, stage in zip(rows, PRESETS["paper"].stages, strict=True):
         found, steps = measure_apart(row, times), stage.step_count(smears)
-        idle = found["cpu_seconds"] / result["threads"]  # were all threads busy all the time, with nothing else running
-        hours = {"hours": round(steps * found["seconds"] / 3600, 1), "hours_if_idle": round(steps * idle / 3600, 1)}
+        own = found["cpu_seconds"] / result["threads"]  # if every thread had a core to itself
+        hours = {"hours": round(steps * own / 3600, 1), "hours_by_clock": round(steps * found["seconds"] / 3600, 1)}
         result["stages"].append({**found, "timed_steps": times, "epochs": stage.epochs, "steps": steps, **hours})
     local = result["stages"][0]["perceptual"] == "squeezenet"
     result |= {"precision": "float32", "smears": smears, "training": PAPER_COMMAND + (OFFLINE if local else "")}
-    for name in ("hours", "hours_if_idle"):
+    for name in ("hours", "hours_by_clock"):
         result[name] = round(sum(stage[name] for stage in result["stages"]), 1)
-    print(f"projected: {result['hours']} h as loaded now, {result['hours_if_idle']} h on an idle machine")
+    print(f"projected: {result['hours']} h with a core for each thread, {result['hours_by_clock']} h as loaded now")
     return result
 
 

@@ -55,7 +55,7 @@ def test_the_projection_multiplies_steps_by_epochs_and_smears(monkeypatch):
     monkeypatch.setattr(painter, "machine", lambda: {"threads": 2})
     result = painter.project()
     assert [stage["steps"] for stage in result["stages"]] == [7200, 7200]
-    assert (result["hours"], result["hours_if_idle"]) == (8.0, 6.0)
+    assert (result["hours"], result["hours_by_clock"]) == (6.0, 8.0)
     assert result["projection"] is True
     assert result["training"].endswith("--set perceptual=squeezenet")
 
@@ -63,6 +63,14 @@ def test_the_projection_multiplies_steps_by_epochs_and_smears(monkeypatch):
 def test_every_stored_result_says_which_painter_it_is_about():
     for path in package_data("results", "painter").glob("*.json"):
         assert "generator_hash" in json.loads(path.read_text())["model"], f"{path.name}: chapter 07 looks for it"
+
+
+@pytest.mark.parametrize("name", ["bench", "paper-projection"])
+def test_what_is_stored_is_of_the_present_rows(name):
+    stored = json.loads(package_data("results", "painter", f"{name}.json").read_text())
+    rows = painter.ROWS if name == "bench" else painter.PROJECTED
+    assert [row["what"] for row in stored.get("rows", stored.get("stages"))] == [row.kind for row in rows]
+    assert {"device", "precision", "threads", "date"} <= set(stored)
 
 
 def test_names_given_to_all_benchmarks_are_not_taken_for_options_of_one(monkeypatch):

@@ -107,7 +107,7 @@ def run_and_keep(
     config = config or preset("laptop", task)
     if config.task != task:
         raise ValueError(f"task is {task!r} but config is for {config.task!r}; use preset(profile, {task!r})")
-    began, spent = time.perf_counter(), time.process_time()
+    began, spent, commit = time.perf_counter(), time.process_time(), _commit()
     fit = evenly(fit, config.real_images)
     validation, test = evenly(validation, config.scored_images), evenly(test, config.scored_images)
     composition = plan(arm, len(fit), config.multiple)
@@ -172,7 +172,7 @@ def run_and_keep(
         },
         "device": evaluator.device,
         "versions": {name: version(name) for name in ("bloodlib", "torch", "torchvision", "numpy")},
-        "commit": _commit(),
+        "commit": commit,  # of the code that was loaded, not of what a long run may find at its end
     }
     return _no_nan(record), evaluator
 

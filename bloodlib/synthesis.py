@@ -18,6 +18,7 @@ from safetensors.torch import save_file as save_tensors
 from tqdm import trange
 
 from ._files import read_json, replacing, sha256, write_json
+from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
 from .gan.data import fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
@@ -105,7 +106,7 @@ class Synthesizer:
         """
         config = preset(profile, **overrides)
         title = getattr(smears, "title", "smears")
-        named = {"class_names": _class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
+        named = {"class_names": class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
         smears = smears if isinstance(smears, Sequence) else list(smears)
         data = fingerprint(smears, classes=config.cell_classes > 1)
         identity = config.digest(seed=seed, data=data, **({"layout": dict(layout)} if layout else {}))
@@ -298,7 +299,7 @@ class Synthesizer:
         Classes are drawn cell by cell, after the mask: shapes and places do not depend on them, since the
         shape database does not keep classes apart.
         """
-        return self._make(rng, shape, style, count, name, _shares(classes, self.config.cell_classes))[0]
+        return self._make(rng, shape, style, count, name, class_shares(classes, self.config.cell_classes))[0]
 
     def _make(
         self,
@@ -369,7 +370,7 @@ class Synthesizer:
         folder = Path(folder)
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
         head = {"model": self.about["identity"], "seed": seed, "shape": list(shape), "style": style}
-        shares = _shares(classes, self.config.cell_classes)
+        shares = class_shares(classes, self.config.cell_classes)
         if shares is not None:
             head["classes"] = shares.tolist()
         manifest = folder / "manifest.json"
@@ -421,28 +422,6 @@ class Synthesizer:
                 cell["category_id"] = kind + 1
             written.append({"name": entry["name"], "cells": cells})
         return amodal_coco(written, shape, class_names)
-
-
-def _shares(classes: Mapping[int, float] | Sequence[float] | np.ndarray | None, cell_classes: int) -> np.ndarray | None:
-    """Bring what was asked of the cells' classes to a sum of 1, float64 (cell_classes,)."""
-    if classes is None:
-        return None
-    given = (
-        dict(classes) if isinstance(classes, Mapping) else dict(enumerate(np.asarray(classes, dtype=float).tolist()))
-    )
-    unknown = sorted(set(given) - set(range(cell_classes)))
-    if unknown:
-        raise ValueError(f"classes names {unknown[0]!r}; this painter has the classes 0 to {cell_classes - 1}")
-    shares = np.array([float(given.get(k, 0)) for k in range(cell_classes)])
-    if not np.isfinite(shares).all() or shares.min() < 0 or not shares.any():
-        raise ValueError(f"classes is {classes!r}; needed are shares of 0 or more, one of them above 0")
-    return shares / shares.sum()
-
-
-def _class_names(smears: Iterable[Smear], cell_classes: int) -> list[str]:
-    """Name the classes as the smears do, by number where they have no names."""
-    names = getattr(smears, "class_names", ())[:cell_classes]
-    return [*names, *(f"class {k}" for k in range(len(names), cell_classes))]
 
 
 def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from safetensors.torch import save_file as save_tensors
 from tqdm import trange
 
 from ._files import read_json, replacing, sha256, write_json
+from ._versions import versions
 from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
 from .gan.data import fingerprint, label, resized, with_objects
@@ -138,7 +138,7 @@ class Synthesizer:
             "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)} | named,
             "perceptual": trainer.perceptual_used,
             "precision": trainer.fabric.strategy.precision.precision,
-            "versions": {name: version(name) for name in ("bloodlib", "torch")},
+            "versions": versions("bloodlib", "torch"),
         }
         trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
         made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._files import package_data, read_json, replacing, sha256, write_json
+from .._versions import versions
 from ..datasets.pbc_subset import TYPE_NAMES, CellImages
 from ..gan.precision import autocast_dtype
 
@@ -289,7 +289,7 @@ def main(argv: list[str] | None = None) -> int:
         "cpu_seconds": round(seconds),
         "precision": f"trained in {str(autocast_dtype()).removeprefix('torch.')}, stored in float16",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {name: version(name) for name in ("torch", "numpy")},
+        "versions": versions("torch", "numpy"),
     }
     save(model, given.out, card)
     print(f"held out: balanced accuracy {held_out['balanced']}, plain {held_out['plain']}; {seconds:.0f} CPU-s")

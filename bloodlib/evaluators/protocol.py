@@ -9,13 +9,13 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._files import read_json, sha256, write_json
+from .._versions import versions
 from ..smears import Smear, SmearFolder
 from .arms import ARMS, CONTROLS, Samples, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
@@ -171,7 +171,7 @@ def run_and_keep(
             "cpu": round(time.process_time() - spent, 1),  # what counts on a machine shared with other work
         },
         "device": evaluator.device,
-        "versions": {name: version(name) for name in ("bloodlib", "torch", "torchvision", "numpy")},
+        "versions": versions("bloodlib", "torch", "torchvision", "numpy"),
         "commit": commit,  # of the code that was loaded, not of what a long run may find at its end
     }
     return _no_nan(record), evaluator

@@ -153,7 +153,7 @@ PRESETS: dict[str, GanConfig] = {
     ),
     # Real smears of 640×480 on two cores in one to two hours. Ours where the paper's recipe left traces (chapter 05).
     "laptop": GanConfig(
-        stages=(Stage(crop=256, batch=2, steps=1200, constant=1.0), Stage(crop=256, batch=2, steps=1800)),
+        stages=(Stage(crop=256, batch=6, steps=1200, constant=1.0), Stage(crop=256, batch=6, steps=1800)),
         feature_channels=8,
         upsample="resize",
         halvings=3,

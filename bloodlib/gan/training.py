@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +154,14 @@ class Trainer:
         self._pending = {}
         model, *wrapped = self.fabric.setup(objective, *optimisers)
         done = 0
+        batches = self._batches(crops, total)
         while self.step < total and done < budget:
             begun = time.perf_counter()
             factor = learning_rate_factor(self.step, total, stage.constant)
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = self.config.learning_rate * factor
-            rng = np.random.default_rng([self.seed, self.stage, self.step, self.fabric.global_rank])
-            losses = self._update(model, wrapped, crops.draw(rng))
+            losses = self._update(model, wrapped, next(batches))
             self._record(losses, time.perf_counter() - begun)
             self.step, done = self.step + 1, done + 1
             bar.update()
@@ -174,6 +175,22 @@ class Trainer:
         if done and self.step < total:
             self._save(optimisers)
         return done
+
+    def _batches(self, crops: Crops, total: int) -> Iterator[Batch]:
+        """Draw the batches of this stage from the present step on; beside a GPU, each while the one before is used."""
+
+        def draw(step: int) -> Batch:
+            return crops.draw(np.random.default_rng([self.seed, self.stage, step, self.fabric.global_rank]))
+
+        if self.fabric.device.type == "cpu":
+            yield from map(draw, range(self.step, total))
+            return
+        with ThreadPoolExecutor(1) as drawing:
+            ahead = drawing.submit(draw, self.step)
+            for step in range(self.step + 1, total + 1):
+                batch = ahead.result()
+                ahead = drawing.submit(draw, min(step, total - 1))
+                yield batch
 
     def _styles(self, stage: Stage) -> list[dict[int, Tensor]]:
         """Precompute the features of every view: what E says of a cell may depend on how it is turned."""

@@ -71,7 +71,7 @@ def deepest_dent(shape: np.ndarray) -> float:
     # An outline that runs there and back along a spike leaves OpenCV's own order of the hull not monotonous.
     hull = np.sort(cv2.convexHull(outline, returnPoints=False), axis=0)
     dents = cv2.convexityDefects(outline, hull) if len(hull) > 2 else None
-    depth_px = 0.0 if dents is None else dents[:, 0, 3].max() / 256  # OpenCV counts in 1/256 px
+    depth_px = 0.0 if dents is None else dents.reshape(-1, 4)[:, 3].max() / 256  # in 1/256 px; OpenCV 5 drops an axis
     return float(max(0.0, depth_px - 1.0) / np.sqrt(4 * np.count_nonzero(shape) / np.pi))
 
 

@@ -34,9 +34,14 @@ def released() -> list[str]:
 
 
 def released_as(identity: str) -> Path | None:
-    """Find the released model that was made of given smears, settings and seed; None where there is none."""
-    for name in released():
-        folder = package_data("models", name)
+    """Find the released model that was made of given smears, settings and seed; None where there is none.
+
+    Notes
+    -----
+    A checkout also holds, in ``data/painters``, the painters of other seeds that stored results name.
+    """
+    others = sorted(path.parent for path in package_data("painters").glob(f"*/{CONFIG}"))
+    for folder in [*(package_data("models", name) for name in released()), *others]:
         if read_json(folder / CONFIG)["identity"] == f"{identity}{HALF}":
             return folder
     return None

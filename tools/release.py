@@ -3,6 +3,7 @@
 Finishes the training in the folder if need be (a finished model is loaded at once, and must be of the named data and
 profile), writes it in half precision to data/models, compares its paintings with the full model's and its ONNX file
 with torch, and writes its card. ``--card`` alone writes the card again, after other results have been stored.
+Painters of other seeds than 0, which take turns in Table 2, go to data/painters: a checkout has them, the wheel not.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def grey_levels(full: bloodlib.Synthesizer, half: bloodlib.Synthesizer, count: i
     return float(np.mean(found))
 
 
-def publish(full: bloodlib.Synthesizer, folder: Path, name: str, root: Path, **options) -> Path:
+def publish(full: bloodlib.Synthesizer, folder: Path, name: str, root: Path, where: str = "models", **options) -> Path:
     """Release a finished model under `root`, measure what half precision and ONNX change, write both down."""
-    target = release(folder, name, root / "data" / "models", **options)
+    target = release(folder, name, root / "data" / where, **options)
     half = bloodlib.Synthesizer.load(target)
     with tempfile.TemporaryDirectory() as beside:
         path = export_generator(half.generator, Path(beside) / "painter.onnx")
@@ -53,7 +54,8 @@ def publish(full: bloodlib.Synthesizer, folder: Path, name: str, root: Path, **o
     content = read_json(target / CONFIG)
     content["released"] |= {"grey_levels": round(grey_levels(full, half), 4), "onnx": float(f"{onnx:.2g}")}
     write_json(target / CONFIG, content)
-    card.write(root, name)
+    if where == "models":
+        card.write(root, name)
     return target
 
 
@@ -77,9 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         smears = bloodlib.load(given.data, split="fit")
         full = bloodlib.Synthesizer.fit(smears, given.profile, given.folder, given.seed)
         licence = registry.SETS[given.data].licence
-        target = publish(
-            full, given.folder, name, ROOT, device=given.device, data_licence=licence, replace=given.replace
-        )
+        name, where = (f"{name}-{given.seed}", "painters") if given.seed else (name, "models")
+        options = {"device": given.device, "data_licence": licence, "replace": given.replace}
+        target = publish(full, given.folder, name, ROOT, where, **options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

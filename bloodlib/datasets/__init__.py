@@ -10,6 +10,7 @@ from typing import Any
 from ..smears import SmearFolder
 from .pbc_subset import CellImages
 from .registry import SETS
+from .wbc_segmentation import WhiteCells
 
 SPLITS = ("train", "fit", "validation", "test", "all")
 
@@ -83,17 +84,20 @@ def load(name_or_folder: str | os.PathLike[str], split: str = "all", **options: 
     return import_module(f".{entry.module}", __name__).load(split, **options)
 
 
-def load_cells(name: str, split: str = "all") -> CellImages:
-    """Open a set of pictures of single cells, which have a type but no mask.
+def load_cells(name: str, split: str = "all", **options: Any) -> CellImages | WhiteCells:
+    """Open a set of pictures of single cells, which have a type but no instance mask of all cells around.
 
     Parameters
     ----------
-    name : {"pbc_subset"}
+    name : {"wbc_segmentation", "pbc_subset"}
+        The first has a trimap of each white cell.
     split : {"fit", "test", "all"}
+    **options
+        Given to the set: ``source="tecom"`` for wbc_segmentation.
 
     Returns
     -------
-    CellImages
+    WhiteCells or CellImages
         Lazy: a picture is read when it is asked for.
 
     Raises
@@ -105,7 +109,7 @@ def load_cells(name: str, split: str = "all") -> CellImages:
     if entry is None or not entry.cells:
         legal = ", ".join(key for key, value in SETS.items() if value.cells)
         raise ValueError(f"{name!r} is no set of single-cell pictures; there is {legal}")
-    return import_module(f".{entry.cells}", __name__).load(split)
+    return import_module(f".{entry.cells}", __name__).load(split, **options)
 
 
 def _load_folder(folder: str | os.PathLike[str], split: str, options: dict[str, Any]) -> SmearFolder:

@@ -59,6 +59,7 @@ SETS = {
             holds="400 single white cells with trimaps (background, cytoplasm, nucleus)",
             licence="GPL-3.0",
             megabytes=39.0,
+            cells="wbc_segmentation",
         ),
         DataSet(
             name="bccd",

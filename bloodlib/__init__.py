@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .sampler.masks import Mask, MaskGenerator
     from .smears import Smear, SmearFolder
     from .statistics import describe
+    from .stream import SyntheticSmears
     from .synthesis import Synthesizer
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOME = {
     "SmearFolder": ".smears",
     "describe": ".statistics",
     "released": ".release",
+    "SyntheticSmears": ".stream",
     "Synthesizer": ".synthesis",
 }
 __all__ = [*_HOME, "__version__"]

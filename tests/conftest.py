@@ -18,6 +18,14 @@ settings.register_profile("same every time", deadline=None, derandomize=True, da
 settings.load_profile("same every time")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the long versions of kill and fuzz tests to a night: BLOODLIB_NIGHTLY=1 runs them."""
+    if not os.environ.get("BLOODLIB_NIGHTLY"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="takes long: set BLOODLIB_NIGHTLY=1"))
+
+
 @pytest.fixture
 def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the folder of real data sets, as `BLOODLIB_DATA`; skip the test where there is none."""

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from .layout import PROFILES, Build
+
+# Jupyter Book prepares every page for running code on another host, which these pages never do, and twice, which is an
+# error in the reader's console.
+_THEBE = re.compile(
+    r"\s*<script>const THEBE_JS_URL.*?</script>|\s*<script[^>]*sphinx-thebe\.js[^>]*></script>", re.DOTALL
+)
 
 
 def build_html(build: Build) -> int:
@@ -40,6 +47,8 @@ def build_html(build: Build) -> int:
     quiet = os.environ | {"JUPYTER_PLATFORM_DIRS": "1"}
     done = subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL)
     if done.returncode == 0:
+        for page in (work / "html").rglob("*.html"):
+            page.write_text(_THEBE.sub("", page.read_text()))
         os.replace(work / "html", build.html)
         shutil.rmtree(work)
     return done.returncode

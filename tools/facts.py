@@ -25,6 +25,8 @@ def substitutions(root: Path) -> dict[str, Any]:
         "quoted": quoted,
         "phantom_table1": phantom_table(stored / "phantom_table1.json", quoted),
         "finding": finding(runs),
+        "headline": headline(runs),
+        "run_times": run_times(stored / "run_times.json"),
         "table2_cost": cost(runs),
         "stored_runs": str(len(runs)),
         "chula_split": split_table(root / "data" / "splits" / "chula_rbc12.json"),
@@ -58,6 +60,43 @@ def finding(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def headline(runs: list[dict[str, Any]]) -> str:
+    """Answer the book's first question in one sentence, all networks with their intervals; real data come first.
+
+    Notes
+    -----
+    The question is the first primary difference, RD+SD+aug − RD+aug. No network is left out, whatever came out.
+    """
+    from bloodlib import datasets
+    from bloodlib.evaluators import report
+    from bloodlib.evaluators.contrasts import PRIMARY
+    from bloodlib.evaluators.significance import LEAST_SEEDS
+    from bloodlib.evaluators.stored_scores import NAMES
+    from bloodlib.evaluators.verdicts import significant
+
+    for (data, profile), mine in report.by_set(runs).items():
+        found = report.primary(mine, np.random.default_rng(0))
+        asked = {task: c for (task, *arms), c in found.items() if tuple(arms) == PRIMARY[0] and c.seeds > 1}
+        if not asked:
+            continue
+        parts = [
+            f"{NAMES.get(c.score, 'the score')} of {report.TITLES[task]} by **{c.mean:+.3f}** "
+            f"({c.low:+.3f} to {c.high:+.3f})"
+            for task, c in asked.items()
+        ]
+        seeds = min(c.seeds for c in asked.values())
+        shown = sum(significant(c) for c in asked.values())
+        end = f"more than chance explains for {shown} of {len(asked)} networks"
+        if seeds < LEAST_SEEDS:
+            end = f"from {seeds} of the {LEAST_SEEDS} seeds that a test needs, so nothing is claimed yet"
+        changed = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+        return (
+            f"On {datasets.title(data)} ({profile} profile, a fixed small budget), adding painted smears to augmented "
+            f"real ones changed {changed}, 95 % intervals in brackets: {end}."
+        )
+    return "No pair of arms that answers the question is stored yet: this build shows only what was computed live."
+
+
 def cost(runs: list[dict[str, Any]]) -> str:
     """Say how many runs are stored, their processor-hours, and on what they ran."""
     if not runs:
@@ -65,6 +104,21 @@ def cost(runs: list[dict[str, Any]]) -> str:
     hours = sum(run["seconds"]["cpu"] for run in runs) / 3600
     devices = sorted({run["device"] for run in runs})
     return f"{len(runs)} stored runs took {hours:.1f} processor-hours ({'; '.join(devices)})."
+
+
+def run_times(path: Path) -> str:
+    """Write how long the chapters took, as ``python -m tools.lab --times`` stored it, one column per build."""
+    if not path.exists():
+        return "No run times are stored in this checkout."
+    builds = read_json(path)["builds"]
+    chapters = sorted({chapter for one in builds.values() for chapter in one["seconds"]})
+    lines = [f"| chapter | {' | '.join(builds)} |", "|---|" + "---:|" * len(builds)]
+    for chapter in chapters:
+        seconds = [one["seconds"].get(chapter) for one in builds.values()]
+        cells = ["–" if s is None else f"{s:.0f} s" if s < 100 else f"{s / 60:.1f} min" for s in seconds]
+        lines.append(f"| {{doc}}`../notebooks/{chapter}` | {' | '.join(cells)} |")
+    measured = [f"{name}: {one['device']}, {one['remark']}" for name, one in builds.items()]
+    return "\n".join([*lines, "", f"Measured on {'; '.join(measured)}."])
 
 
 def derivation_table(path: Path) -> str:

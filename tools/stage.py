@@ -16,7 +16,7 @@ import yaml
 
 from bloodlib._files import read_json
 
-from . import facts
+from . import facts, showcase
 from .execute import is_current
 from .layout import PROFILES, Build, fingerprint, notebooks
 
@@ -59,7 +59,10 @@ def stage(build: Build) -> Path:
     shutil.copy(build.root / "_toc.yml", site)
     config = yaml.safe_load((build.root / "_config.yml").read_text())
     config = configured(config, build)
-    config["parse"]["myst_substitutions"]["landing_picture"] = picture
+    made = showcase.pictures(build)
+    if folder := made.get("folder"):
+        shutil.copytree(folder, site / "book" / "_static" / showcase.FOLDER)
+    config["parse"]["myst_substitutions"] |= {"landing_picture": picture, **showcase.substitutions(made)}
     (site / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return site
 

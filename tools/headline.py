@@ -1,0 +1,83 @@
+"""Write the headline table of README.md from the stored runs: python -m tools.headline [--check]."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from bloodlib._files import replacing
+from bloodlib.evaluators import report
+from bloodlib.evaluators.arms import ARMS
+from bloodlib.evaluators.contrasts import cell
+from bloodlib.evaluators.markdown import head, row
+from bloodlib.evaluators.protocol import load_runs
+
+from .layout import ROOT
+
+BEGIN, END = "<!-- headline: written by tools.headline -->", "<!-- headline ends -->"
+DATA, PROFILE = "chula_rbc12", "laptop"
+
+
+def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]]) -> str:
+    """Write Table 2 of the real default, the paper's numbers under ours, and the answer in plain words.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        Of one data set and profile.
+    paper : dict
+        Score by task and arm.
+    """
+    lines = head("", *ARMS)
+    for task in report.TASKS:
+        entries = []
+        for arm in ARMS:
+            found = cell(runs, task, arm, rng=np.random.default_rng(0))
+            said = "–" if found is None else f"**{found.mean:.3f}** ({found.low:.3f}–{found.high:.3f}; {found.seeds})"
+            entries.append(said)
+        lines.append(row(f"{report.TITLES[task]}, {report.NAMES[report.MAIN_SCORE[task]]}", *entries))
+        lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS)))
+    answer = report.answer(report.primary(runs, np.random.default_rng(0)))
+    return "\n".join([*lines, "", answer])
+
+
+def written(root: Path) -> str:
+    """Give README.md with its headline as the stored runs have it.
+
+    Raises
+    ------
+    ValueError
+        If README.md has no place for it.
+    """
+    page = (root / "README.md").read_text()
+    runs = report.by_set(load_runs(root / "data" / "results" / "table2")).get((DATA, PROFILE), [])
+    paper = yaml.safe_load((root / "data" / "quoted.yml").read_text())["bailo2019"]["table2"]
+    block = f"{BEGIN}\n{headline(runs, paper)}\n{END}"
+    new, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"README.md has {count} places between {BEGIN!r} and {END!r}; needed is one")
+    return new
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write README.md, or say whether it is as the stored runs have it."""
+    parser = argparse.ArgumentParser(prog="python -m tools.headline", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where it would change")
+    given = parser.parse_args(arguments)
+    new = written(ROOT)
+    if given.check:
+        return int(new != (ROOT / "README.md").read_text())
+    with replacing(ROOT / "README.md") as beside:
+        beside.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -143,7 +143,11 @@ def test_crowd_regions_are_left_out_aloud(tmp_path):
         ({"size": [4, 6]}, "counts"),
         ({"size": [4, 6], "counts": [2, 3]}, "decoded 5 pixels but expected 24"),
         ({"size": [4, 6], "counts": [-5, 29]}, ""),
-        ({"size": [4, 6], "counts": "zzz"}, "exceed the mask"),
+        ({"size": [4, 6], "counts": "zzz"}, "characters that are none"),
+        ({"size": [4, 6], "counts": "P"}, "cut short"),
+        ({"size": [4, 6], "counts": "0N"}, "0 or more"),
+        ([[0, 0, 1e12, 0, 2, 2]], "far outside of the image"),
+        ([[0, 0, float("nan"), 0, 2, 2]], "nowhere"),
         ({"size": [4, 6], "counts": [20, 30]}, "exceed the mask"),
     ],
 )

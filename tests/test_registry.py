@@ -205,7 +205,7 @@ def test_every_set_has_licence_and_size():
 
 
 def test_unknown_names_and_splits_list_the_legal_ones():
-    with pytest.raises(ValueError, match=r"called 'chula'; names are phantom, chula_rbc12, a folder needs images/"):
+    with pytest.raises(ValueError, match=r"called 'chula'; names are phantom, chula_rbc12, bccd, a folder needs images/"):
         bloodlib.load("chula")
     with pytest.raises(ValueError, match="split is 'dev'; allowed are train, fit, validation, test, all"):
         bloodlib.load("phantom", split="dev")
@@ -215,7 +215,7 @@ def test_unknown_names_and_splits_list_the_legal_ones():
         registry.status("phantom")
 
 
-@pytest.mark.parametrize("name", ["bccd", "pbc_subset", "wbc_segmentation"])
+@pytest.mark.parametrize("name", ["pbc_subset", "wbc_segmentation"])
 def test_sets_without_instance_masks_say_so(name):
     with pytest.raises(ValueError, match=rf"{name} holds .* no instance mask.*data fetch {name}"):
         bloodlib.load(name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import logging
+import reprlib
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -89,7 +91,7 @@ def validate(notebook: Path, given: dict[str, Any]) -> None:
         kind = known[name]["inferred_type_name"]
         if not fits(value, kind):
             raise ValueError(
-                f"{notebook.name}: parameter {name!r} is {value!r} ({type(value).__name__}), "
+                f"{notebook.name}: parameter {name!r} is {shorten(reprlib.repr(value), 200)} ({type(value).__name__}), "
                 f"needed is {kind}; legal are {legal}"
             )
 

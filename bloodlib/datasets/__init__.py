@@ -21,7 +21,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('phantom', 'chula_rbc12')
+    ('phantom', 'chula_rbc12', 'bccd')
     """
     return tuple(name for name, entry in SETS.items() if entry.module)
 

@@ -67,6 +67,7 @@ SETS = {
             holds="364 smears of 640×480 with boxes of red cells, white cells and platelets",
             licence="MIT",
             megabytes=8.5,
+            module="bccd",
         ),
         DataSet(
             name="pbc_subset",

@@ -6,7 +6,7 @@ from .coco import CocoFile, read_coco, write_coco
 from .folder import Finding, check_folder, read_folder, write_folder, write_smear
 from .images import DataWarning, LabelWarning, read_image, write_image
 from .labels import colours_to_instances, read_colours, read_instances, write_instances
-from .voc import VocBoxes, read_voc
+from .voc import VocBoxes, read_voc, write_voc
 
 __all__ = [
     "CocoFile",
@@ -27,4 +27,5 @@ __all__ = [
     "write_image",
     "write_instances",
     "write_smear",
+    "write_voc",
 ]

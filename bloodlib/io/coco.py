@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,8 @@ from skimage.measure import find_contours
 from .._files import read_json, write_json
 from ..smears import Smear, relabel
 from .images import DataWarning
+
+MOST_PIXELS = 2**28  # of one image; what is larger is a whole slide, or a hostile header
 
 
 @dataclass(frozen=True)
@@ -95,22 +99,60 @@ def _rasterise(what: str, entry: dict[str, Any], rows: int, columns: int) -> tup
             polygons = [list(map(float, polygon)) for polygon in shape]
             if not polygons or any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
                 raise ValueError("a polygon needs at least three x, y pairs")
+            far = max(max(map(abs, polygon)) for polygon in polygons)  # the rasteriser walks along every edge
+            if not far <= 2 * max(rows, columns) or any(map(math.isnan, itertools.chain(*polygons))):
+                raise ValueError(f"a corner lies at {far:g}, far outside of the image or nowhere")
             code = rle.merge(rle.frPyObjects(polygons, rows, columns))
         elif isinstance(shape, dict):
             if list(shape["size"]) != [rows, columns]:
                 raise ValueError(f"its size is {shape['size']}, that of the image is {[rows, columns]}")
-            code = rle.frPyObjects(shape, rows, columns) if isinstance(shape["counts"], list) else shape
+            code = _checked_runs(shape, rows, columns)
         else:
             raise ValueError("there is none, and a box alone does not outline a cell")
         cell = rle.decode(code)
         left, top, width, height = (int(side) for side in rle.toBbox(code))
         box = (slice(top, top + height), slice(left, left + width))
         return box, cell[box].astype(bool)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
         raise ValueError(
             f"{what} has an unusable segmentation ({error}); allowed are polygons [[x1, y1, x2, y2, …], …] "
             "and run lengths {size, counts}"
         ) from error
+
+
+def _checked_runs(shape: dict[str, Any], rows: int, columns: int) -> dict[str, Any]:
+    """Give run lengths as the decoder takes them, once they are known to fill the image exactly."""
+    counts = shape["counts"]
+    if not isinstance(counts, list):
+        counts = _unpacked(counts.encode("ascii") if isinstance(counts, str) else bytes(counts))
+    if any(not isinstance(n, int) or n < 0 for n in counts):
+        raise ValueError("run lengths are whole numbers of 0 or more")
+    if sum(counts) > rows * columns:
+        raise ValueError(f"the run lengths exceed the mask: {sum(counts)} pixels of {rows * columns}")
+    if sum(counts) < rows * columns:
+        raise ValueError(f"the run lengths decoded {sum(counts)} pixels but expected {rows * columns}")
+    return rle.frPyObjects({"size": [rows, columns], "counts": counts}, rows, columns)
+
+
+def _unpacked(text: bytes) -> list[int]:
+    """Decode COCO's packed run lengths: base 32 from character 48 on, differences to the last but one."""
+    counts: list[int] = []
+    value, shift = 0, 0
+    for code in text:
+        digit = code - 48
+        if not 0 <= digit < 64 or shift > 60:
+            raise ValueError("the packed run lengths hold characters that are none")
+        value |= (digit & 31) << shift
+        shift += 5
+        if digit & 32:  # more digits follow
+            continue
+        if digit & 16:  # the sign
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value, shift = 0, 0
+    if shift:
+        raise ValueError("the packed run lengths are cut short")
+    return counts
 
 
 def read_coco(path: str | os.PathLike[str]) -> CocoFile:
@@ -134,15 +176,15 @@ def read_coco(path: str | os.PathLike[str]) -> CocoFile:
     missing = [key for key in ("images", "annotations", "categories") if not _is_table(content, key)]
     if missing:
         raise ValueError(f"{path}: has no list {', '.join(missing)}; a COCO file has images, annotations, categories")
-    categories = sorted(_each(path, content, "categories", ("id", "name")), key=lambda c: c["id"])
+    categories = sorted(_each(path, content, "categories", ("id", "name")), key=lambda c: (str(type(c["id"])), c["id"]))
     images, sizes, files, groups = {}, {}, {}, {}
     for image in _each(path, content, "images", ("id", "file_name", "width", "height")):
-        name = PurePath(image["file_name"]).stem
+        name = PurePath(image["file_name"]).stem  # of the path no more: a folder in it is never followed
         if name in sizes:
             raise ValueError(
                 f"{path}: two images are called {name!r} ({files[name]!r} and {image['file_name']!r}); rename one"
             )
-        images[image["id"]], sizes[name] = name, (int(image["height"]), int(image["width"]))
+        images[image["id"]], sizes[name] = name, _size(path, image)
         files[name], groups[name] = image["file_name"], str(image.get("group", ""))
     classes = {category["id"]: position for position, category in enumerate(categories)}
     annotations: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
@@ -166,7 +208,24 @@ def _each(path: Path, content: dict[str, Any], table: str, keys: tuple[str, ...]
         missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if missing:
             raise ValueError(f"{path}: {table}[{number}] has no {', '.join(missing)}; was it written by hand?")
+        for key in keys:
+            allowed = str if key in ("file_name", "name") else int | str if key.endswith("id") else int | float
+            if not isinstance(entry[key], allowed):
+                raise ValueError(
+                    f"{path}: {table}[{number}] has the {key} {str(entry[key])[:40]!r}; needed is "
+                    f"{'text' if allowed is str else 'a number'}"
+                )
         yield entry
+
+
+def _size(path: Path, image: dict[str, Any]) -> tuple[int, int]:
+    rows, columns = image["height"], image["width"]
+    if not (1 <= rows < math.inf and 1 <= columns < math.inf and rows * columns <= MOST_PIXELS):
+        raise ValueError(
+            f"{path}: image {image['file_name']!r} is said to be {columns}×{rows} px; allowed are 1 or more each "
+            f"way and {MOST_PIXELS:,} px in all, so cut a whole slide into fields of view"
+        )
+    return int(rows), int(columns)
 
 
 def write_coco(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .._files import read_json
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, read_coco, write_coco
+from .hints import foreign_annotations, how_to_convert
 from .images import SUFFIXES, LabelWarning, image_size, read_image, write_image
 from .labels import mask_size, read_colours, read_instances, write_instances
 
@@ -93,7 +94,7 @@ def _survey(folder: str | os.PathLike[str]) -> _Survey:
         raise FileNotFoundError(f"{folder}: has no images/ (it holds {found}); {_LAYOUT}")
     kinds = [kind for kind in ("instances", "masks", "coco.json") if (survey.folder / kind).exists()]
     if not kinds:
-        raise FileNotFoundError(f"{folder}: has images/ but no masks; {_LAYOUT}")
+        raise FileNotFoundError(f"{folder}: has images/ but no masks; {_LAYOUT}{foreign_annotations(survey.folder)}")
     survey.kind = kinds[0]
     survey.images = _pictures(survey, "images")
     if not survey.images and not survey.broken:
@@ -116,8 +117,10 @@ def _pictures(survey: _Survey, below: str) -> dict[str, Path]:
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
         if path.suffix.lower() not in SUFFIXES:
-            text = f"{path}: is passed over, its ending is none of {', '.join(SUFFIXES)}; convert it if it is needed"
+            text = f"{path}: is passed over, {how_to_convert(path)}"
             survey.findings.append(Finding("warning", text))
+        elif set(path.name) & set("<>"):
+            survey.error(f"{path}: has < or > in its name, which neither web pages nor Windows take; rename it")
         elif path.stem in found:
             survey.error(
                 f"{path}: has the same name as {found[path.stem].name}; every smear needs one file, remove one"
@@ -162,7 +165,10 @@ def _read_splits(survey: _Survey) -> None:
     content = read_json(path)
     kinds = {"fit": list, "validation": list, "test": list, "groups": dict}
     given = content if isinstance(content, dict) else {}
-    if not set(given) & set(_PARTS) or any(not isinstance(given[key], kinds.get(key, ())) for key in given):
+    texts = [x for value in given.values() for x in (value.values() if isinstance(value, dict) else [value])]
+    texts = [x for value in texts for x in (value if isinstance(value, list) else [value])]
+    wrong = any(not isinstance(given[key], kinds.get(key, ())) for key in given)
+    if wrong or not set(given) & set(_PARTS) or not all(isinstance(x, str) for x in texts):
         found = ", ".join(f"{key}: {type(value).__name__}" for key, value in given.items()) or type(content).__name__
         survey.error(f"{path}: holds {found}; allowed are lists of names fit, validation, test, and a map groups")
         return

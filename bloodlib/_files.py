@@ -7,9 +7,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from safetensors import SafetensorError
+
+LOCK = ".lock"
+_PARTIAL = ".partial-"
 
 
 def package_data(*parts: str) -> Path:
@@ -27,7 +32,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
@@ -36,8 +41,76 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         beside.chmod(0o666 & ~umask)
         os.replace(beside, path)
+    except SafetensorError as error:  # its way of saying that the disk is full
+        raise OSError(f"{path}: could not be written ({error}); is there room on the disk?") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes of this library out of a folder while it is written, and tidy up after killed ones.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is writing there.
+
+    Notes
+    -----
+    The operating system gives the lock back when a process ends in whatever way, so that nothing has to
+    be removed by hand after a crash. Partial files of a process that was killed are taken away.
+    """
+    folder = Path(folder)
+    made_here = [one for one in (folder, *folder.parents) if not one.exists()]  # innermost first
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _lock_file(folder):
+            _clear_partial(folder)
+            try:
+                yield
+            finally:
+                _clear_partial(folder)  # of workers that were killed
+    finally:
+        for one in made_here:
+            if not any(one.iterdir()):  # nothing came of it
+                one.rmdir()
+
+
+def _clear_partial(folder: Path) -> None:
+    for stale in folder.rglob(f"{_PARTIAL}*"):
+        stale.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[None]:
+    path = folder / LOCK
+    with path.open("a") as file:
+        if not _locked(file) or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise BlockingIOError(
+                f"{folder}: another process is writing there; wait until it has ended, or write to another folder"
+            )
+        try:
+            yield
+        finally:
+            with suppress(PermissionError):  # Windows keeps files that are open
+                path.unlink(missing_ok=True)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock an open file for this process if no other has, without waiting."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -56,5 +129,5 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON; a file that is none raises ValueError with its name."""
     try:
         return json.loads(Path(path).read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of too many digits, and other encodings
         raise ValueError(f"{path}: not valid JSON ({error}); was the file cut short?") from error

@@ -8,11 +8,14 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ._files import package_data, read_json, replacing, sha256, write_json
@@ -25,6 +28,18 @@ HALF = "-float16"  # at the end of a released model's identity
 HISTORY_BYTES = 200_000
 SNAPSHOTS, SNAPSHOT_BYTES = 8, 500_000
 QUALITIES = (95, 90, 85, 75, 60, 40)  # of JPEG, the best that fits
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while tensors are read and put in their places into one clear ValueError."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path}: holds no tensors of such a model ({reason}); it is damaged or was made by another program"
+        ) from error
 
 
 def released() -> list[str]:

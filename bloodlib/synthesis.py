@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
-from tqdm import trange
 
-from ._files import read_json, replacing, sha256, write_json
+from ._files import alone_in, read_json, replacing, sha256, write_json
 from ._versions import versions
 from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
@@ -25,10 +24,10 @@ from .gan.networks import Encoder, GlobalGenerator
 from .gan.styles import Styles
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
-from .release import CONFIG, FORMAT, locate, read_model
-from .sampler.masks import CrowdedWarning, MaskGenerator
-from .sampler.writing import amodal_annotations, amodal_coco
+from .release import CONFIG, FORMAT, locate, read_model, reading
+from .sampler.masks import MaskGenerator
 from .smears import Smear
+from .writing import write_smears
 
 
 @dataclass(eq=False)
@@ -101,6 +100,8 @@ class Synthesizer:
         ------
         ValueError
             If a setting does not exist, or the folder holds something made otherwise.
+        BlockingIOError
+            If another process is writing to the folder.
         bloodlib.gan.training.NonFiniteLossError
             If a loss is no number; the last checkpoint stays.
         """
@@ -119,33 +120,35 @@ class Synthesizer:
                     "choose another folder, or remove this one to train again"
                 )
             return cls.load(folder)
-        smears = list(smears)
-        masks = MaskGenerator.fit(smears, **(layout or {}))
-        objects = ObjectDatabase.fit(smears) if config.objects else None
-        trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
-        trainer.run()
-        seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
-        features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
-        kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
-        whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in seen]
-        styles = Styles.fit(
-            features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes
-        )
-        about = {
-            "profile": profile,
-            "seed": seed,
-            "identity": identity,
-            "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)} | named,
-            "perceptual": trainer.perceptual_used,
-            "precision": trainer.fabric.strategy.precision.precision,
-            "versions": versions("bloodlib", "torch"),
-        }
-        trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
-        made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
-        if folder is not None:
-            made.save(folder)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
-        return made
+        with nullcontext() if folder is None else alone_in(folder):
+            smears = list(smears)
+            masks = MaskGenerator.fit(smears, **(layout or {}))
+            objects = ObjectDatabase.fit(smears) if config.objects else None
+            trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
+            trainer.run()
+            seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
+            features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
+            kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
+            whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in seen]
+            styles = Styles.fit(
+                features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes
+            )
+            about = {
+                "profile": profile,
+                "seed": seed,
+                "identity": identity,
+                "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)}
+                | named,
+                "perceptual": trainer.perceptual_used,
+                "precision": trainer.fabric.strategy.precision.precision,
+                "versions": versions("bloodlib", "torch"),
+            }
+            trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
+            made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
+            if folder is not None:
+                made.save(folder)
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+            return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model; config.json comes last, so that a folder that has one is complete."""
@@ -189,7 +192,8 @@ class Synthesizer:
         config = GanConfig.from_dict(content.pop("config"))
         generator, encoder = make_painter(config)
         for name, network in (("generator", generator), ("encoder", encoder)):
-            network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
+            with reading(path / f"{name}.safetensors"):
+                network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
             network.to(memory_format=torch.channels_last).eval()
         layout = MaskGenerator.from_arrays(load_file(path / "layout.safetensors"), content.pop("layout"))
         styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw, config.cell_classes)
@@ -267,6 +271,7 @@ class Synthesizer:
         count: int | None = None,
         name: str = "synthetic",
         classes: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
+        fast: bool = False,
     ) -> Smear:
         """Draw a mask and paint it.
 
@@ -283,6 +288,8 @@ class Synthesizer:
         classes : mapping of int to float, or float (cell_classes,), optional
             Shares of the cells' classes, for a painter that knows several; those of a fitted smear, drawn
             at random, if not given.
+        fast : bool
+            Whether to paint in bfloat16 where the machine can (`bloodlib.gan.painting.paint_instances`).
 
         Returns
         -------
@@ -299,9 +306,10 @@ class Synthesizer:
         Classes are drawn cell by cell, after the mask: shapes and places do not depend on them, since the
         shape database does not keep classes apart.
         """
-        return self._make(rng, shape, style, count, name, class_shares(classes, self.config.cell_classes))[0]
+        shares = class_shares(classes, self.config.cell_classes)
+        return self.make(rng, shape, style, count, name, shares, fast)[0]
 
-    def _make(
+    def make(
         self,
         rng: np.random.Generator,
         shape: tuple[int, int] | None,
@@ -309,13 +317,15 @@ class Synthesizer:
         count: int | None,
         name: str,
         shares: np.ndarray | None,
+        fast: bool = False,
     ) -> tuple[Smear, dict[str, Any]]:
+        """Draw a smear as `sample` does, its classes' shares checked already, and say what a manifest holds of it."""
         mask = self.layout.sample(rng, shape, count)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
         classes = self.styles.draw_classes(rng, mask.placed, shares)
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
         features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
-        image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng)
+        image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng, fast=fast)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
         if self.config.cell_classes > 1:
             facts["classes"] = classes.tolist()
@@ -330,6 +340,7 @@ class Synthesizer:
         style: int | None = None,
         progress: bool = False,
         classes: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
+        workers: int | None = None,
     ) -> None:
         """Write labelled synthetic smears: images/, instances/, coco.json and manifest.json.
 
@@ -349,11 +360,16 @@ class Synthesizer:
             Whether to show a progress bar.
         classes : mapping of int to float, or float (cell_classes,), optional
             Shares of the cells' classes, as in `sample`; coco.json gives the class of every cell.
+        workers : int, optional
+            Processes; -1 for one on each core. None: one, or what `joblib.parallel_config` says, so that an
+            existing Dask cluster can do the work: ``with joblib.parallel_config(backend="dask"):``.
 
         Raises
         ------
         ValueError
             If the folder holds another set.
+        BlockingIOError
+            If another process is writing to it.
 
         Warns
         -----
@@ -365,63 +381,9 @@ class Synthesizer:
         Where the layout lets cells overlap, coco.json holds every cell whole, what is seen of it and the
         hidden share (`bloodlib.sampler.writing.amodal_annotations`); instances/ holds what is seen.
         """
-        from .io import read_folder, write_coco, write_smear
-
-        folder = Path(folder)
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
-        head = {"model": self.about["identity"], "seed": seed, "shape": list(shape), "style": style}
         shares = class_shares(classes, self.config.cell_classes)
-        if shares is not None:
-            head["classes"] = shares.tolist()
-        manifest = folder / "manifest.json"
-        done: list[dict[str, Any]] = []
-        if manifest.is_file():
-            content = read_json(manifest)
-            done = content.pop("smears")
-            if content != head:
-                raise ValueError(f"{manifest}: says {content}, asked for is {head}; write to another folder")
-        elif folder.is_dir() and any(folder.iterdir()):
-            raise ValueError(f"{folder}: is not empty and holds no {manifest.name}; write to another folder")
-        else:
-            write_json(manifest, {**head, "smears": []})
-        for k in trange(len(done), count, desc="smears", disable=not progress):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CrowdedWarning)  # said once below, for the whole set
-                smear, facts = self._make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}", shares)
-            write_smear(folder, smear)
-            done.append({"name": smear.name, "seed": [seed, k], **facts})
-            write_json(manifest, {**head, "smears": done})
-        written = {entry["name"]: entry.get("classes") for entry in done}
-        smears = read_folder(folder)
-        keep = smears.select([i for i, name in enumerate(smears.names) if name in written])
-        names = self.about["data"]["class_names"] if self.config.cell_classes > 1 else ("red blood cell",)
-        if self.layout.config.overlap:
-            write_json(folder / "coco.json", self._amodal(done, shape, names), indent=None)
-        elif self.config.cell_classes > 1:
-            classed = (replace(smear, classes=np.array(written[smear.name], dtype=np.int64)) for smear in keep)
-            write_coco(folder / "coco.json", classed, names)
-        else:
-            write_coco(folder / "coco.json", keep)
-        crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
-        if crowded:
-            warnings.warn(
-                f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
-                f"{crowded[0]}; manifest.json gives requested and placed for each",
-                CrowdedWarning,
-                stacklevel=2,
-            )
-
-    def _amodal(self, done: list[dict[str, Any]], shape: tuple[int, int], class_names: Sequence[str]) -> dict[str, Any]:
-        """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
-        written = []
-        for entry in done:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CrowdedWarning)
-                cells = amodal_annotations(self.layout.sample(np.random.default_rng(entry["seed"]), shape))
-            for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
-                cell["category_id"] = kind + 1
-            written.append({"name": entry["name"], "cells": cells})
-        return amodal_coco(written, shape, class_names)
+        write_smears(self, folder, count, seed, shape, style, shares, workers, progress)
 
 
 def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -118,8 +118,8 @@ def test_batches_are_stacked_as_networks_want_them(synth):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_share_of_real_samples_is_the_one_asked_for(smears, share):
-    painter = SimpleNamespace(sample=lambda rng, shape, style, name, fast: replace(smears[0], name=name))
-    held = list(smears)
+    held = list(smears)  # the phantom is rendered each time it is asked for
+    painter = SimpleNamespace(sample=lambda rng, shape, style, name, fast: replace(held[0], name=name))
     names = [s["name"] for s in SyntheticSmears(painter, SHAPE, length=400, real=held, real_share=share)]
     real = [name for name in names if not name.startswith("painted")]
     # Binomial(400, 0.3) is further than 40 from its mean with probability 1e-5, and the seed is fixed.

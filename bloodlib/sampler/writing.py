@@ -12,7 +12,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
-from .._files import write_json
+from .._files import alone_in, write_json
 from .mask import CrowdedWarning, Mask
 from .requested import whole_count, whole_shape
 
@@ -38,14 +38,14 @@ def write_masks(
     chunks = [range(first, min(first + size, count)) for first in range(0, count, size)]
     run = Parallel(n_jobs=workers, return_as="generator")
     written: list[dict[str, Any]] = []
-    with tqdm(total=count, desc="masks", unit="mask", disable=not progress) as bar:
+    with alone_in(folder), tqdm(total=count, desc="masks", unit="mask", disable=not progress) as bar:
         for done in run(delayed(_write_some)(masks, folder, chunk, seed, shape) for chunk in chunks):
             written.extend(done)
             bar.update(len(done))
-    if masks.config.overlap:
-        write_json(folder / "coco.json", amodal_coco(written, shape), indent=None)
-    facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
-    write_json(folder / "manifest.json", {"seed": seed, "shape": list(shape), "masks": facts})
+        if masks.config.overlap:
+            write_json(folder / "coco.json", amodal_coco(written, shape), indent=None)
+        facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
+        write_json(folder / "manifest.json", {"seed": seed, "shape": list(shape), "masks": facts})
     crowded = [one["name"] for one in facts if one["placed"] < one["requested"]]
     if crowded:
         warnings.warn(

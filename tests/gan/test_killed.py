@@ -63,3 +63,13 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_weights(tmp_path, one_thre
     assert all(torch.equal(ours[key], expected[key]) for key in expected)
     assert all(state["history"][name] == unbroken["history"][name] for name in ("stage", "step", *LOSSES))
     assert len(state["history"]["step"]) == FIRST + SECOND
+
+
+def test_fit_on_a_full_disk_keeps_the_last_checkpoint_and_says_so(tmp_path, room_for):
+    Trainer(LONGER, toy_smears(), tmp_path).run(stop_after=4)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with room_for(5000), pytest.raises(OSError, match=r"checkpoint\.safetensors: could not be written|too large"):
+        Trainer(LONGER, toy_smears(), tmp_path).run()
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert len(read_checkpoint(tmp_path / CHECKPOINT)[1]["history"]["step"]) == 4
+    assert not list(tmp_path.glob(".partial-*"))

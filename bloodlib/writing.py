@@ -1,0 +1,131 @@
+"""Write many labelled smears, on as many workers as wanted, so that a set that was begun can be gone on with."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from tqdm import tqdm
+
+from ._files import LOCK, alone_in, read_json, write_json
+from .sampler.masks import CrowdedWarning
+from .sampler.writing import amodal_annotations, amodal_coco
+
+if TYPE_CHECKING:
+    from .synthesis import Synthesizer
+
+_CHUNKS, _LARGEST = 8, 16  # chunks for each worker, so that all end together; smears in one, so that little is lost
+
+
+def write_smears(
+    synthesizer: Synthesizer,
+    folder: str | os.PathLike[str],
+    count: int,
+    seed: int,
+    shape: tuple[int, int],
+    style: int | None,
+    shares: np.ndarray | None,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    """Write labelled synthetic smears; see `Synthesizer.write`."""
+    folder = Path(folder)
+    head = {"model": synthesizer.about["identity"], "seed": seed, "shape": list(shape), "style": style}
+    if shares is not None:
+        head["classes"] = shares.tolist()
+    with alone_in(folder):
+        done = _begun(folder, head)
+        alone = effective_n_jobs(workers) == 1
+        size = 1 if alone else max(1, min(_LARGEST, (count - len(done)) // (_CHUNKS * effective_n_jobs(workers))))
+        chunks = [range(first, min(first + size, count)) for first in range(len(done), count, size)]
+        run = Parallel(n_jobs=workers, return_as="generator")
+        given = (synthesizer, folder, seed, shape, style, shares)
+        with tqdm(total=count, initial=min(len(done), count), desc="smears", disable=not progress) as bar:
+            for written in run(delayed(_write_some)(chunk, *given) for chunk in chunks):
+                done += written
+                write_json(folder / "manifest.json", {**head, "smears": done})
+                bar.update(len(written))
+        _write_coco(synthesizer, folder, done, shape)
+    crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
+    if crowded:
+        warnings.warn(
+            f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
+            f"{crowded[0]}; manifest.json gives requested and placed for each",
+            CrowdedWarning,
+            stacklevel=3,
+        )
+
+
+def _begun(folder: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give what the manifest of a set that was begun lists; refuse a folder that holds anything else."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        content = read_json(manifest)
+        done = content.pop("smears")
+        if content != head:
+            raise ValueError(f"{manifest}: says {content}, asked for is {head}; write to another folder")
+        return done
+    if any(path.name != LOCK for path in folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty and holds no {manifest.name}; write to another folder")
+    write_json(manifest, {**head, "smears": []})
+    return []
+
+
+def _write_some(
+    numbers: range,
+    synthesizer: Synthesizer,
+    folder: Path,
+    seed: int,
+    shape: tuple[int, int],
+    style: int | None,
+    shares: np.ndarray | None,
+) -> list[dict[str, Any]]:
+    from .io import write_smear
+
+    written = []
+    for k in numbers:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CrowdedWarning)  # said once, for the whole set
+            smear, facts = synthesizer.make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}", shares)
+        write_smear(folder, smear)
+        written.append({"name": smear.name, "seed": [seed, k], **facts})
+    return written
+
+
+def _write_coco(synthesizer: Synthesizer, folder: Path, done: list[dict[str, Any]], shape: tuple[int, int]) -> None:
+    from .io import read_folder, write_coco
+
+    for path in (folder / "instances").glob("*.png"):
+        if not (folder / "images" / path.name).is_file():
+            path.unlink()  # of a longer set whose writing was stopped between mask and image
+    classes = {entry["name"]: entry.get("classes") for entry in done}
+    smears = read_folder(folder)
+    keep = smears.select([i for i, name in enumerate(smears.names) if name in classes])
+    several = synthesizer.config.cell_classes > 1
+    names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
+    if synthesizer.layout.config.overlap:
+        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, names), indent=None)
+    elif several:
+        classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
+        write_coco(folder / "coco.json", classed, names)
+    else:
+        write_coco(folder / "coco.json", keep)
+
+
+def _amodal(
+    synthesizer: Synthesizer, done: list[dict[str, Any]], shape: tuple[int, int], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
+    written = []
+    for entry in done:
+        cells = amodal_annotations(synthesizer.layout.draw(np.random.default_rng(entry["seed"]), shape))
+        for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
+            cell["category_id"] = kind + 1
+        written.append({"name": entry["name"], "cells": cells})
+    return amodal_coco(written, shape, class_names)

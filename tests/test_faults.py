@@ -1,0 +1,216 @@
+"""Killed, full, read-only, shared: what is on disk is whole, and the next call goes on (see book/faults.md)."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import bloodlib
+from bloodlib import cli
+from bloodlib._files import alone_in, write_json
+from bloodlib.evaluators import config as evaluators
+from bloodlib.evaluators import protocol
+from bloodlib.gan.config import Stage
+from bloodlib.io import read_image, read_instances
+from bloodlib.synthesis import Synthesizer
+
+KILLS = 20 if os.environ.get("BLOODLIB_NIGHTLY") else 3
+SHAPE, COUNT = (48, 64), 5
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for one another do not survive a fork."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def synth():
+    smears = bloodlib.load("phantom", split="fit", shape=(160, 240))[:3]
+    stages = (Stage(crop=32, steps=1, constant=1.0), Stage(crop=32, steps=1))
+    return Synthesizer.fit(smears, stages=stages, filters=2, blocks=1, progress=False)
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def killed(target, *given, after_s):
+    """Run in a process of its own and kill it outright; True if it had not ended by itself."""
+    child = multiprocessing.get_context("fork").Process(target=target, args=given)
+    child.start()
+    child.join(after_s)
+    child.kill()
+    child.join()
+    return child.exitcode == -signal.SIGKILL
+
+
+def check_half(folder):
+    """Everything that has its final name can be read, and the manifest promises no more than there is."""
+    for path in folder.glob("images/[!.]*"):
+        read_image(path)
+    for path in folder.glob("instances/[!.]*"):
+        read_instances(path)
+    if (folder / "manifest.json").is_file():
+        for entry in json.loads((folder / "manifest.json").read_text())["smears"]:
+            assert read_image(folder / "images" / f"{entry['name']}.png").shape == (*SHAPE, 3)
+            assert (folder / "instances" / f"{entry['name']}.png").is_file()
+
+
+def test_generate_killed_at_any_instant_ends_as_an_unbroken_one(synth, tmp_path):
+    synth.write(tmp_path / "warm", 1, 0, SHAPE)
+    began = time.perf_counter()
+    synth.write(tmp_path / "whole", COUNT, 0, SHAPE)
+    lasted, rng, broken = time.perf_counter() - began, np.random.default_rng(0), tmp_path / "broken"
+    hits = 0
+    for _ in range(KILLS):
+        hits += killed(synth.write, broken, COUNT, 0, SHAPE, after_s=rng.uniform(0.1, 0.7) * lasted)
+        check_half(broken)
+    assert hits, "no process was killed: the test shows nothing"
+    synth.write(broken, COUNT, 0, SHAPE)
+    assert files(broken) == files(tmp_path / "whole"), "same files, same bytes, nothing twice and nothing left over"
+
+
+def test_masks_killed_in_the_middle_are_whole_and_made_again(synth, tmp_path):
+    synth.layout.write(tmp_path / "whole", COUNT, 0, SHAPE)
+    killed(synth.layout.write, tmp_path / "broken", 200, 0, (300, 400), after_s=0.5)
+    for path in (tmp_path / "broken").glob("instances/[!.]*"):
+        read_instances(path)
+    synth.layout.write(tmp_path / "again", COUNT, 0, SHAPE)
+    assert files(tmp_path / "again") == files(tmp_path / "whole")
+
+
+# --- Table 2
+
+
+def one_run(out):
+    config = evaluators.preset("smoke", "fcn8s", steps=4, real_images=2, scored_images=1)
+    parts = {part: bloodlib.load("phantom", split=part, shape=(160, 240))[:2] for part in ("fit", "validation", "test")}
+    record = protocol.run("fcn8s", "RD", 0, config=config, data="phantom", synthetic=[], accelerator="cpu", **parts)
+    protocol.save_run(out, record)
+
+
+@pytest.mark.nightly
+def test_runs_of_table_2_leave_a_whole_record_or_none(tmp_path):
+    began = time.perf_counter()
+    one_run(tmp_path / "whole.json")
+    lasted, rng, out = time.perf_counter() - began, np.random.default_rng(0), tmp_path / "runs" / "run.json"
+    hits = 0
+    for _ in range(KILLS):
+        hits += killed(one_run, out, after_s=rng.uniform(0, lasted))
+        if out.exists():
+            json.loads(out.read_text())
+            out.unlink()
+    assert hits
+    one_run(out)
+    found, expected = (json.loads(path.read_text()) for path in (out, tmp_path / "whole.json"))
+    assert found["selected"]["on_validation"] == expected["selected"]["on_validation"]
+
+
+# --- the disk
+
+
+def test_generate_on_a_full_disk_keeps_what_is_whole_and_goes_on(synth, tmp_path, room_for):
+    synth.write(tmp_path / "whole", COUNT, 0, SHAPE)
+    synth.write(tmp_path / "full", 2, 0, SHAPE)
+    with room_for(500), pytest.raises(OSError, match="too large"):
+        synth.write(tmp_path / "full", COUNT, 0, SHAPE)
+    check_half(tmp_path / "full")
+    assert not list((tmp_path / "full").rglob(".*")), "neither lock nor partial file is left"
+    synth.write(tmp_path / "full", COUNT, 0, SHAPE)
+    assert files(tmp_path / "full") == files(tmp_path / "whole")
+
+
+@pytest.fixture
+def read_only():
+    """A folder that this process may read and not write, also where tests run as root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "out"
+        folder.mkdir()
+        Path(name).chmod(0o755)
+        folder.chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        yield folder
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("write", ["generate", "masks", "json"])
+def test_a_read_only_output_is_named_and_nothing_is_left(synth, read_only, write):
+    ways = {
+        "generate": lambda: synth.write(read_only, 1, 0, SHAPE),
+        "masks": lambda: synth.layout.write(read_only / "below", 1, 0, SHAPE),
+        "json": lambda: write_json(read_only / "a.json", {}),
+    }
+    with pytest.raises(PermissionError, match=str(read_only)):
+        ways[write]()
+    assert not list(read_only.iterdir())
+
+
+# --- two at once
+
+
+def held(folder, ready, done):
+    with alone_in(folder):
+        ready.set()
+        done.wait(60)
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(synth, tmp_path):
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    first = context.Process(target=held, args=(tmp_path / "out", ready, done))
+    first.start()
+    assert ready.wait(60)
+    for write in (synth.write, synth.layout.write):
+        with pytest.raises(BlockingIOError, match="another process is writing there; wait"):
+            write(tmp_path / "out", 1, 0, SHAPE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"], "the refused one wrote nothing"
+    first.kill()
+    first.join()
+    synth.write(tmp_path / "out", 1, 0, SHAPE)
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_what_never_began_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="stop"), alone_in(tmp_path / "a" / "b"):
+        raise ValueError("stop")
+    assert not list(tmp_path.iterdir())
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize("command", ["generate", "fit"])
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, command, tmp_path):
+    def interrupted(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Synthesizer, "load", interrupted)
+    monkeypatch.setattr(Synthesizer, "fit", interrupted)
+    arguments = {"generate": ["generate", "m", "-o", "out dir"], "fit": ["fit", "phantom", "-o", "out dir"]}[command]
+    assert cli.main(arguments) == 130
+    err = capsys.readouterr().err
+    assert "interrupted" in err
+    assert f"bloodlib {command}" in err
+    assert "-o 'out dir'" in err, "the very command, ready to be pasted"

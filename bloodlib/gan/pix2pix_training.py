@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from .._files import package_data, read_json, replacing, sha256, write_json
 from ..datasets.single_cells import TYPE_NAMES, SingleCell
+from .cell_layouts import RELEASED
 from .checkpoint import (
     CHECKPOINT,
     clear_partial,
@@ -34,7 +35,6 @@ from .precision import make_fabric, memory_kept
 
 LOSSES = ("gan", "l1", "discriminator")
 WEIGHTS, CARD = "weights.safetensors", "card.json"
-RELEASED = "single_cells-laptop"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Pix2pixConfig:
     def __post_init__(self) -> None:
         if self.resize not in ("nearest", "area"):
             raise ValueError(f"resize is {self.resize!r}; it can be nearest, area")
+        if self.side_px < 32:
+            raise ValueError(f"side_px is {self.side_px!r}; at least 32 is needed, or the discriminator has one patch")
         for name in ("batch", "epochs", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; at least 1 is needed")
@@ -71,7 +73,7 @@ PRESETS = {
     # Seconds: shows that it runs.
     "smoke": Pix2pixConfig(32, 8, 8, resize="area", batch=4, epochs=6, learning_rate=1e-3, precision="float32"),
     # Minutes on one core; five MiB in half precision.
-    "laptop": Pix2pixConfig(128, 16, 16, resize="area", batch=4, epochs=12, learning_rate=5e-4, checkpoint_every=100),
+    "laptop": Pix2pixConfig(64, 16, 16, resize="area", batch=4, epochs=16, learning_rate=5e-4, checkpoint_every=100),
     # The thesis' own sizes, for a GPU.
     "paper": Pix2pixConfig(),
 }

@@ -124,12 +124,13 @@ class GanConfig:
         Fields at their default are left out, so that a setting added later does not disown the
         models made before it.
         """
-        plain = _departures(self, leave_out=(*PRESENTATION, "stages"))
-        content = {**plain, "stages": [_departures(stage) for stage in self.stages], **more}
+        plain = departures(self, leave_out=(*PRESENTATION, "stages"))
+        content = {**plain, "stages": [departures(stage) for stage in self.stages], **more}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _departures(settings: GanConfig | Stage, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def departures(settings: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Give the fields of a dataclass that are not at their default."""
     kept = (f for f in fields(settings) if f.name not in leave_out and getattr(settings, f.name) != f.default)
     return {f.name: getattr(settings, f.name) for f in kept}
 

@@ -50,11 +50,12 @@ class Labelled:
 
     def view(self, which: int) -> Labelled:
         """Give one of the eight views of a square: bit 0 flips rows, bit 1 columns, bit 2 transposes after that."""
-        image, instances = (_view(array, which) for array in (self.image, self.instances))
+        image, instances = (turned(array, which) for array in (self.image, self.instances))
         return Labelled(self.name, image, instances, self.kinds)
 
 
-def _view(array: np.ndarray, which: int) -> np.ndarray:
+def turned(array: np.ndarray, which: int) -> np.ndarray:
+    """Give one of the eight views of an array (H, W, …), numbered as in `Labelled.view`."""
     for axis in (0, 1):
         if which >> axis & 1:
             array = np.flip(array, axis)

@@ -187,14 +187,16 @@ class Discriminator(nn.Module):
     norm : {"instance", "spectral"}
         The reference's, or (ours) weights divided by their largest singular value (Miyato et al.
         2018), which bounds D's slope and leaves it the contrast of the image to judge.
+    padding : int
+        Of every convolution: pix2pixHD's 2, or CycleGAN's 1.
     """
 
-    def __init__(self, inputs: int, filters: int, norm: str = "instance") -> None:
+    def __init__(self, inputs: int, filters: int, norm: str = "instance", padding: int = 2) -> None:
         super().__init__()
         widths = [inputs, filters, 2 * filters, 4 * filters, 8 * filters, 1]
         self.layers = nn.ModuleList()
         for i in range(5):
-            layer = [nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < 3 else 1, padding=2)]
+            layer = [nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < 3 else 1, padding=padding)]
             layer += [norm_layer(widths[i + 1])] if 0 < i < 4 and norm == "instance" else []
             layer += [nn.LeakyReLU(0.2, inplace=True)] if i < 4 else []
             self.layers.append(nn.Sequential(*layer))

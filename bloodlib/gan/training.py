@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,46 +16,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..smears import Smear
-from .checkpoint import (
-    CHECKPOINT,
-    clear_partial,
-    moments_of,
-    read_checkpoint,
-    restore_moments,
-    restore_networks,
-    write_checkpoint,
-)
 from .config import GanConfig, Stage
 from .data import Batch, Crops, Labelled, label, resized, views
-from .journal import Journal
+from .loop import CHECKPOINT, Loop, NonFiniteLossError, learning_rate_factor
 from .networks import GlobalGenerator, make_discriminator, make_painter
 from .objective import LOSSES, Objective
 from .painting import encode_smear, paint_instances
 from .perceptual import load_perceptual
-from .precision import make_fabric, memory_kept
+from .precision import memory_kept
+
+__all__ = ["CHECKPOINT", "NonFiniteLossError", "Trainer", "learning_rate_factor"]
 
 _PREVIEW_SIDE = 240
 _PREVIEW_COUNT = 3
 _FORGOTTEN = 0.05  # share of the first weights in their running mean below which it is worth painting with
 
 
-class NonFiniteLossError(RuntimeError):
-    """Say at which step and on which smears a loss or a gradient stopped being a number."""
-
-
-def learning_rate_factor(step: int, steps: int, constant: float) -> float:
-    """Give 1 for the constant part of a stage, then a straight line towards 0.
-
-    Examples
-    --------
-    >>> [learning_rate_factor(step, 4, 0.5) for step in range(4)]
-    [1.0, 1.0, 1.0, 0.5]
-    """
-    decay = steps - math.floor(constant * steps)
-    return min(1.0, (steps - step) / decay) if decay else 1.0
-
-
-class Trainer:
+class Trainer(Loop):
     """Train G, E and D on smears, in two stages, in a folder that allows to go on after any stop.
 
     Parameters
@@ -89,38 +66,54 @@ class Trainer:
         progress: bool = False,
         identity: str = "",
     ) -> None:
-        self.config, self.folder, self.seed, self.progress = config, folder, seed, progress
+        super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"))
+        self.config, self.progress = config, progress
         self.smears = [label(smear, config) for smear in smears]
-        self.identity = identity
-        self.fabric = make_fabric(config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator, self.encoder = make_painter(config)
             self.discriminator = make_discriminator(config)
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.average else None
         self.perceptual, self.perceptual_used = load_perceptual(config.perceptual)
-        for network in (*self._networks().values(), self.perceptual):
+        for network in (*self.networks().values(), self.perceptual):
             if network is not None:
                 network.to(self.fabric.device, memory_format=torch.channels_last)
         if config.compile:
             for network in (self.generator, self.encoder, self.discriminator):
                 network.compile()
         self.stage, self.step = 0, 0
-        self.history: dict[str, list[float]] = {name: [] for name in ("stage", "step", *LOSSES, "seconds")}
-        self._pending: dict[str, Tensor] = {}
-        self._resume()
-        watched = folder if self.fabric.is_global_zero else None
-        self.journal = Journal(watched, config.tensorboard_every, len(self.history["step"]))
+        self._open(config.tensorboard_every)
 
     @property
     def painter(self) -> GlobalGenerator:
         """The generator to paint with: the running mean of G's weights once it has forgotten how G began."""
-        remembered = self.config.average ** len(self.history["step"])
+        remembered = self.config.average**self.done
         return self.generator if self.average is None or remembered > _FORGOTTEN else self.average
 
-    def _networks(self) -> dict[str, nn.Module]:
-        networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
-        return networks if self.average is None else {**networks, "average": self.average}
+    def trained(self) -> dict[str, nn.Module]:
+        """Give G, E and D."""
+        return {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Give G, E, D and the running mean of G where there is one."""
+        return self.trained() if self.average is None else {**self.trained(), "average": self.average}
+
+    def state(self) -> dict[str, Any]:
+        """Give stage and step, and the perceptual network that was found."""
+        return {"perceptual": self.perceptual_used, "stage": self.stage, "step": self.step}
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Go on at the stage and step of a checkpoint of the same training."""
+        if state["identity"] != self.identity or state["perceptual"] != self.perceptual_used:
+            raise ValueError(
+                f"{path}: was begun with other smears, settings, seed or perceptual network "
+                f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
+            )
+        self.stage, self.step = state["stage"], state["step"]
+
+    def place(self) -> str:
+        """Say step and stage."""
+        return f"step {self.step} of stage {self.stage + 1} on smears"
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
@@ -149,25 +142,23 @@ class Trainer:
             self.config, self.generator, self.discriminator, None if second else self.encoder, self.perceptual
         )
         painting = [*self.generator.parameters(), *([] if second else self.encoder.parameters())]
-        optimisers = [self._adam(painting), self._adam(self.discriminator.parameters())]
-        restore_moments(optimisers, self._pending)
-        self._pending = {}
+        trained = (painting, self.discriminator.parameters())
+        optimisers = [self._adam(weights, self.config.learning_rate, self.config.betas) for weights in trained]
+        self._resume_moments(optimisers)
         model, *wrapped = self.fabric.setup(objective, *optimisers)
         done = 0
         batches = self._batches(crops, total)
         while self.step < total and done < budget:
             begun = time.perf_counter()
-            factor = learning_rate_factor(self.step, total, stage.constant)
-            for optimiser in optimisers:
-                for group in optimiser.param_groups:
-                    group["lr"] = self.config.learning_rate * factor
-            losses = self._update(model, wrapped, next(batches))
-            self._record(losses, time.perf_counter() - begun)
+            rate = self.config.learning_rate * learning_rate_factor(self.step, total, stage.constant)
+            losses = self._update(model, wrapped, next(batches), rate)
+            place = {"stage": self.stage + 1, "step": self.step}
+            self._record({**place, **losses, "seconds": time.perf_counter() - begun})
             self.step, done = self.step + 1, done + 1
             bar.update()
             bar.set_postfix({k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
-            overall = len(self.history["step"])
-            self.journal.scalars(overall, {**losses, "learning_rate": self.config.learning_rate * factor})
+            overall = self.done
+            self.journal.scalars(overall, {**losses, "learning_rate": rate})
             if overall % self.config.preview_every == 0 or overall == 1:
                 self._preview(overall)
             if overall % self.config.checkpoint_every == 0:
@@ -198,54 +189,19 @@ class Trainer:
         smears = (resized(smear, stage.shape) for smear in self.smears)
         return [{view: encode_smear(self.encoder, smear.view(view)) for view in drawn} for smear in smears]
 
-    def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=self.config.betas, fused=True)
-
-    def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch) -> dict[str, float]:
-        """Take one step of all optimisers; refuses to step on a loss or gradient that is not a number."""
+    def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch, rate: float) -> dict[str, float]:
+        """Take one step of all optimisers, and let the running mean of G follow."""
         device = self.fabric.device
         image = batch.image.to(device, memory_format=torch.channels_last)
         features = batch.features if batch.features is None else batch.features.to(device)
         labels = (x.to(device) for x in (batch.instances, batch.kinds))
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        joined, losses = model(image, *labels, features, batch.noise.to(device))
-        values = {name: float(loss) for name, loss in losses.items()}
-        self._check({f"loss {name!r}": value for name, value in values.items()}, batch)
-        self.fabric.backward(joined)
-        self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, batch)
-        for optimiser in optimisers:
-            optimiser.step()
+        inputs = (image, *labels, features, batch.noise.to(device))
+        values = self._descend(model, optimisers, inputs, rate, batch.names)
         if self.average is not None:
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self.generator.parameters()), 1 - self.config.average
             )
         return values
-
-    def _gradient_norms(self) -> dict[str, float]:
-        """Give the length of each trained network's gradient, which is finite only if all of it is."""
-        norms = {}
-        for name in ("generator", "encoder", "discriminator"):
-            gradients = [p.grad for p in getattr(self, name).parameters() if p.grad is not None]
-            if gradients:
-                norms[name] = float(torch.stack(torch._foreach_norm(gradients)).norm())
-        return norms
-
-    def _check(self, values: dict[str, float], batch: Batch) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if not bad:
-            return
-        kept = self.folder is not None and (self.folder / CHECKPOINT).is_file()
-        raise NonFiniteLossError(
-            f"{bad[0]} is {values[bad[0]]} at step {self.step} of stage {self.stage + 1} on smears "
-            f"{', '.join(batch.names)}; "
-            + (f"the last good checkpoint is {self.folder / CHECKPOINT}" if kept else "no checkpoint was written yet")
-            + ": look at these images, or lower learning_rate"
-        )
-
-    def _record(self, losses: dict[str, float], seconds: float) -> None:
-        for name, value in {"stage": self.stage + 1, "step": self.step, **losses, "seconds": seconds}.items():
-            self.history[name].append(round(value, 6))
 
     def _preview(self, overall: int) -> None:
         """Paint the same corners of three training masks, side by side, with their own styles."""
@@ -265,32 +221,3 @@ class Trainer:
         self.journal.picture(overall, f"step-{overall:06d}", np.hstack(tiles))
         if overall == 1:
             self.journal.picture(overall, "real", np.hstack(real))
-
-    def _save(self, optimisers: Sequence[torch.optim.Adam] = ()) -> None:
-        if self.folder is None or not self.fabric.is_global_zero:
-            return
-        state = {
-            "identity": self.identity,
-            "perceptual": self.perceptual_used,
-            "stage": self.stage,
-            "step": self.step,
-            "history": self.history,
-        }
-        write_checkpoint(self.folder / CHECKPOINT, self._networks(), optimisers, state)
-
-    def _resume(self) -> None:
-        if self.folder is None:
-            return
-        clear_partial(self.folder)
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            return
-        tensors, state = read_checkpoint(path)
-        if state["identity"] != self.identity or state["perceptual"] != self.perceptual_used:
-            raise ValueError(
-                f"{path}: was begun with other smears, settings, seed or perceptual network "
-                f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
-            )
-        restore_networks(self._networks(), tensors)
-        self._pending = moments_of(tensors)
-        self.stage, self.step, self.history = state["stage"], state["step"], state["history"]

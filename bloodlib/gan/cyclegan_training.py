@@ -1,0 +1,190 @@
+"""Train a CycleGAN on pictures and trimaps that need not belong together; resumable to the same weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..io.trimaps import to_levels
+from .cyclegan import LOSSES, CycleConfig, CycleObjective, trimap_planes
+from .cyclegan_painting import CellPainter, to_square
+from .data import to_network, turned
+from .loop import Loop, learning_rate_factor
+from .precision import memory_kept
+
+_PREVIEWED = 3
+
+
+@dataclass(frozen=True)
+class UnpairedBatch:
+    """Hold what one optimiser step sees."""
+
+    image: Tensor  # float32 (N, 3, S, S) in [-1, 1]
+    trimap: Tensor  # float32 (N, 3, S, S) in [-1, 1]; of other cells
+    draws: Tensor  # float32 (2, N, 2), for the buffers of pictures and of trimaps
+    names: tuple[str, ...]  # of the pictures
+
+
+class Unpaired:
+    """Draw pictures and trimaps independently of one another, each turned at random.
+
+    Parameters
+    ----------
+    images : sequence of uint8 (H, W, 3)
+    trimaps : sequence of uint8 (H, W)
+        0, 1, 2; any number of them.
+    config : CycleConfig
+    """
+
+    def __init__(self, images: Sequence[np.ndarray], trimaps: Sequence[np.ndarray], config: CycleConfig) -> None:
+        if not len(images) or not len(trimaps):
+            raise ValueError(f"{len(images)} images and {len(trimaps)} trimaps; at least one of each is needed")
+        self.config = config
+        self.images = [to_square(image, config.side_px) for image in images]
+        self.trimaps = [to_square(trimap, config.side_px) for trimap in trimaps]
+        flipped = (0, 1, 2, 3) if config.flips else (0,)
+        self.views = flipped + tuple(4 + view for view in flipped) if config.rotations else flipped
+
+    def draw(self, rng: np.random.Generator) -> UnpairedBatch:
+        """Draw one batch, decided by the generator alone."""
+        n = self.config.batch
+        which = [int(rng.integers(len(self.images))) for _ in range(n)]
+        masks = [int(rng.integers(len(self.trimaps))) for _ in range(n)]
+        views = rng.choice(self.views, (2, n))
+        image = [to_network(turned(self.images[k], v)) for k, v in zip(which, views[0], strict=True)]
+        trimap = [
+            trimap_planes(np.ascontiguousarray(turned(self.trimaps[k], v)), self.config.planes)
+            for k, v in zip(masks, views[1], strict=True)
+        ]
+        draws = torch.from_numpy(rng.random((2, n, 2), dtype=np.float32))
+        return UnpairedBatch(torch.stack(image), torch.stack(trimap), draws, tuple(map(str, which)))
+
+
+class CycleTrainer(Loop):
+    """Train both generators and both discriminators, in a folder that allows to go on after any stop.
+
+    Parameters
+    ----------
+    config : CycleConfig
+    images, trimaps
+        As in `Unpaired`.
+    folder : Path, optional
+        Where checkpoint, previews and TensorBoard's files go; None keeps nothing.
+    seed : int
+    progress : bool
+    identity : str
+        Hash of configuration, seed and data; a checkpoint of another one is refused.
+
+    Notes
+    -----
+    As in `bloodlib.gan.training.Trainer`, nothing random lives between steps; the buffers of earlier
+    paintings are part of the checkpoint.
+    """
+
+    def __init__(
+        self,
+        config: CycleConfig,
+        images: Sequence[np.ndarray],
+        trimaps: Sequence[np.ndarray],
+        folder: Path | None = None,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+        identity: str = "",
+    ) -> None:
+        super().__init__(folder, seed, config.precision, identity, ("step", *LOSSES, "seconds"))
+        self.config, self.progress = config, progress
+        self.data = Unpaired(images, trimaps, config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.objective = CycleObjective(config)
+        self.objective.to(self.fabric.device, memory_format=torch.channels_last)
+        self.step, self.total = 0, config.step_count(len(images))
+        self._open(config.tensorboard_every)
+
+    @property
+    def painter(self) -> CellPainter:
+        """The two generators as they are now."""
+        return CellPainter(self.config, self.objective.to_image, self.objective.to_trimap)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Give all that is trained, and the buffers."""
+        return dict(self.objective.named_children())
+
+    def trained(self) -> dict[str, nn.Module]:
+        """Give generators and discriminators."""
+        return {name: net for name, net in self.networks().items() if any(True for _ in net.parameters())}
+
+    def state(self) -> dict[str, Any]:
+        """Give the step."""
+        return {"step": self.step}
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Go on at the step of a checkpoint of the same training."""
+        if state["identity"] != self.identity:
+            raise ValueError(
+                f"{path}: was begun with other cells, settings or seed; use another folder or delete this one"
+            )
+        self.step = state["step"]
+
+    def place(self) -> str:
+        """Say the step."""
+        return f"step {self.step} on pictures"
+
+    def run(self, stop_after: int | None = None) -> bool:
+        """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
+        left = math.inf if stop_after is None else stop_after
+        painting = [*self.objective.to_image.parameters(), *self.objective.to_trimap.parameters()]
+        judging = [*self.objective.d_image.parameters(), *self.objective.d_trimap.parameters()]
+        config = self.config
+        optimisers = [self._adam(weights, config.learning_rate, config.betas) for weights in (painting, judging)]
+        self._resume_moments(optimisers)
+        model, *wrapped = self.fabric.setup(self.objective, *optimisers)
+        begun_at = self.step
+        try:
+            with (
+                memory_kept(),
+                tqdm(total=self.total, initial=self.step, disable=not self.progress, unit="step") as bar,
+            ):
+                while self.step < self.total and self.step - begun_at < left:
+                    self._advance(model, wrapped)
+                    bar.update()
+                    if self.step % config.checkpoint_every == 0 or self.step == self.total:
+                        self._save(optimisers)
+                if self.step > begun_at and self.step % config.checkpoint_every and self.step < self.total:
+                    self._save(optimisers)
+                self._pending = {}
+        finally:
+            self.journal.close()
+        return self.step >= self.total
+
+    def _advance(self, model: nn.Module, optimisers: list[Any]) -> None:
+        begun = time.perf_counter()
+        rate = self.config.learning_rate * learning_rate_factor(self.step, self.total, self.config.constant)
+        batch = self.data.draw(np.random.default_rng([self.seed, self.step, self.fabric.global_rank]))
+        device = self.fabric.device
+        inputs = [x.to(device, memory_format=torch.channels_last) for x in (batch.image, batch.trimap)]
+        losses = self._descend(model, optimisers, (*inputs, batch.draws), rate, batch.names)
+        self._record({"step": self.step, **losses, "seconds": time.perf_counter() - begun})
+        self.step += 1
+        self.journal.scalars(self.step, {**losses, "learning_rate": rate})
+        if self.step % self.config.preview_every == 0 or self.step == 1:
+            self._preview()
+
+    def _preview(self) -> None:
+        """Paint a few training trimaps: above the trimaps, below what is painted on them."""
+        if self.journal.folder is None:
+            return
+        chosen = [self.data.trimaps[k] for k in np.linspace(0, len(self.data.trimaps) - 1, _PREVIEWED).astype(int)]
+        above = np.hstack([to_levels(trimap) for trimap in chosen])[..., None].repeat(3, axis=2)  # (H, W) -> (H, W, 3)
+        below = np.hstack([self.painter.paint(trimap) for trimap in chosen])
+        self.journal.picture(self.step, f"step-{self.step:06d}", np.vstack([above, below]))

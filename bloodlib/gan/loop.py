@@ -1,0 +1,161 @@
+"""What every training here shares: one step of all optimisers, its record, its checkpoint, and its stop on nonsense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import (
+    CHECKPOINT,
+    clear_partial,
+    moments_of,
+    read_checkpoint,
+    restore_moments,
+    restore_networks,
+    write_checkpoint,
+)
+from .journal import Journal
+from .precision import make_fabric
+
+
+class NonFiniteLossError(RuntimeError):
+    """Say at which step and on which pictures a loss or a gradient stopped being a number."""
+
+
+def learning_rate_factor(step: int, steps: int, constant: float) -> float:
+    """Give 1 for the constant part of a training, then a straight line towards 0.
+
+    Examples
+    --------
+    >>> [learning_rate_factor(step, 4, 0.5) for step in range(4)]
+    [1.0, 1.0, 1.0, 0.5]
+    """
+    decay = steps - math.floor(constant * steps)
+    return min(1.0, (steps - step) / decay) if decay else 1.0
+
+
+class Loop:
+    """Take steps, keep their losses, write checkpoints, and go on from the last one.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where checkpoint, pictures and TensorBoard's files go; None keeps nothing.
+    seed : int
+    precision : str
+        As in `bloodlib.gan.precision.make_fabric`.
+    identity : str
+        Hash of configuration, seed and data; a checkpoint of another one is refused.
+    recorded : sequence of str
+        Names of what `history` holds of each step.
+
+    Notes
+    -----
+    A subclass says which networks and counters belong to its training (`networks`, `state`, `place`),
+    and draws each batch from a generator that is seeded by the step, so that nothing random lives
+    between steps but what a network's buffers hold.
+    """
+
+    def __init__(self, folder: Path | None, seed: int, precision: str, identity: str, recorded: Sequence[str]) -> None:
+        self.folder, self.seed, self.identity = folder, seed, identity
+        self.fabric = make_fabric(precision)
+        self.history: dict[str, list[float]] = {name: [] for name in recorded}
+        self._pending: dict[str, Tensor] = {}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Give what a checkpoint holds the weights and buffers of."""
+        raise NotImplementedError
+
+    def trained(self) -> dict[str, nn.Module]:
+        """Give the networks whose gradients are looked at before a step."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Give the counters and names that a checkpoint holds besides history and identity."""
+        raise NotImplementedError
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Take over what `state` gave when the checkpoint at `path` was written; refuse what does not fit."""
+        raise NotImplementedError
+
+    def place(self) -> str:
+        """Say where in the training it stands, for an error message."""
+        raise NotImplementedError
+
+    def _open(self, tensorboard_every: int) -> None:
+        """Go on from the folder's checkpoint, if there is one, and open the journal."""
+        if self.folder is not None:
+            clear_partial(self.folder)
+            path = self.folder / CHECKPOINT
+            if path.is_file():
+                tensors, state = read_checkpoint(path)
+                self.restore(state, path)
+                restore_networks(self.networks(), tensors)
+                self._pending = moments_of(tensors)
+                self.history = state["history"]
+        watched = self.folder if self.fabric.is_global_zero else None
+        self.journal = Journal(watched, tensorboard_every, self.done)
+
+    @property
+    def done(self) -> int:
+        """Steps that lie behind."""
+        return len(next(iter(self.history.values())))
+
+    def _adam(self, parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+        return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=True)
+
+    def _resume_moments(self, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+        restore_moments(optimisers, self._pending)
+        self._pending = {}
+
+    def _descend(
+        self, model: nn.Module, optimisers: Sequence[Any], inputs: Sequence[Any], rate: float, names: Sequence[str]
+    ) -> dict[str, float]:
+        """Take one step of all optimisers; refuses to step on a loss or gradient that is not a number."""
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.zero_grad()
+        joined, losses = model(*inputs)
+        values = {name: float(loss) for name, loss in losses.items()}
+        self._check({f"loss {name!r}": value for name, value in values.items()}, names)
+        self.fabric.backward(joined)
+        self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, names)
+        for optimiser in optimisers:
+            optimiser.step()
+        return values
+
+    def _gradient_norms(self) -> dict[str, float]:
+        """Give the length of each trained network's gradient, which is finite only if all of it is."""
+        norms = {}
+        for name, network in self.trained().items():
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
+            if gradients:
+                norms[name] = float(torch.stack(torch._foreach_norm(gradients)).norm())
+        return norms
+
+    def _check(self, values: Mapping[str, float], names: Sequence[str]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if not bad:
+            return
+        kept = self.folder is not None and (self.folder / CHECKPOINT).is_file()
+        raise NonFiniteLossError(
+            f"{bad[0]} is {values[bad[0]]} at {self.place()} {', '.join(names)}; "
+            + (f"the last good checkpoint is {self.folder / CHECKPOINT}" if kept else "no checkpoint was written yet")
+            + ": look at these images, or lower learning_rate"
+        )
+
+    def _record(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.history[name].append(round(value, 6))
+
+    def _save(self, optimisers: Sequence[torch.optim.Optimizer] = ()) -> None:
+        if self.folder is None or not self.fabric.is_global_zero:
+            return
+        state = {"identity": self.identity, **self.state(), "history": self.history}
+        write_checkpoint(self.folder / CHECKPOINT, self.networks(), optimisers, state)

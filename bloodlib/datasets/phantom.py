@@ -180,7 +180,7 @@ def render(number: int, image: int, shape: tuple[int, int] = (300, 480)) -> Smea
         debris.add_white_cell(absorbance, phase, np.array([row, col]), radius, rng)
     _scatter(rng, absorbance, phase, instances > 0)
     return Smear(
-        image=_expose(rng, habit, thickness, absorbance, phase),
+        image=expose(rng, habit, thickness, absorbance, phase),
         instances=instances,
         name=f"slide_{number:02d}_{image}",
         group=f"slide_{number:02d}",
@@ -221,7 +221,7 @@ def _scatter(rng: np.random.Generator, absorbance: np.ndarray, phase: np.ndarray
         debris.add_dust(absorbance, phase, place, rng.uniform(0.8, 3.0), rng)
 
 
-def _expose(
+def expose(
     rng: np.random.Generator, habit: Slide, thickness: np.ndarray, absorbance: np.ndarray, phase: np.ndarray
 ) -> np.ndarray:
     """Send light through the smear and record it: uint8 (H, W, 3)."""

@@ -1,0 +1,264 @@
+"""Train CycleGAN on white cells, and measure what `rao2019` did not: trimaps found, cells painted, what pairing buys.
+
+``python -m benchmarks.cyclegan`` writes data/results/cyclegan/laptop.json. Trainings are kept under build/cyclegan and
+gone on with where they were stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bloodlib._files import package_data, write_json
+from bloodlib._versions import versions
+from bloodlib.datasets import wbc_segmentation
+from bloodlib.datasets.wbc_segmentation import WhiteCells
+from bloodlib.evaluators import cell_types
+from bloodlib.evaluators.kid import kid_with_floors
+from bloodlib.evaluators.trimap_net import by_thresholds, segment, train_trimap_net
+from bloodlib.evaluators.white_cells import (
+    Pair,
+    darkness_order,
+    exchanged_classes,
+    hidden_in_picture,
+    hidden_in_trimap,
+    summary,
+    trimap_dice,
+)
+from bloodlib.gan.config import GanConfig, Stage, preset
+from bloodlib.gan.cyclegan import CYCLE_PRESETS, CycleConfig
+from bloodlib.gan.cyclegan_painting import CellPainter, resize_image, to_square
+from bloodlib.gan.cyclegan_training import CycleTrainer
+from bloodlib.gan.data import Labelled, label, resized
+from bloodlib.gan.painting import encode_smear, paint_instances
+from bloodlib.gan.precision import autocast_dtype
+from bloodlib.gan.training import Trainer
+from bloodlib.smears import Smear
+
+COMMAND = "python -m benchmarks.cyclegan"
+RESULT = package_data("results", "cyclegan", "laptop.json")
+MODEL = package_data("models", "cyclegan-wbc")
+TILE_PX = 80  # ours: fits into the smallest picture, of 88 px
+ARMS: dict[str, tuple[bool, bool, tuple[str, ...]]] = {  # real pairs, painted pairs, augmentations
+    "real": (True, False, ()),
+    "real, geometric": (True, False, ("geometric",)),
+    "real, noise": (True, False, ("noise",)),
+    "real, geometric and noise": (True, False, ("geometric", "noise")),
+    "painted": (False, True, ()),
+    "real and painted": (True, True, ()),
+    "real and painted, geometric and noise": (True, True, ("geometric", "noise")),
+}
+
+
+def paired_config(config: CycleConfig) -> GanConfig:
+    """Give the library's pix2pixHD the square and the batch of CycleGAN, and about its processor time.
+
+    A step of CycleGAN trains four networks, passes six times through its generators and takes 1.4 times as long.
+    """
+    shape, first = (config.side_px, config.side_px), config.steps // 2
+    shared = {"shape": shape, "crop": config.side_px, "batch": config.batch}
+    stages = (Stage(**shared, steps=first, constant=1.0), Stage(**shared, steps=config.steps))
+    return preset("laptop", stages=stages, cell_classes=2, objects=False, checkpoint_every=50, preview_every=200)
+
+
+def _names(cells: WhiteCells) -> str:
+    return hashlib.sha256(" ".join(cells.names).encode()).hexdigest()
+
+
+def train_unpaired(cells: WhiteCells, config: CycleConfig, folder: Path, seed: int) -> CycleTrainer:
+    """Train a CycleGAN, or go on where it was stopped."""
+    seen = list(cells)
+    images, trimaps = [cell.image for cell in seen], [cell.trimap for cell in seen]
+    identity = config.digest(seed=seed, cells=_names(cells))
+    trainer = CycleTrainer(config, images, trimaps, folder, seed=seed, progress=True, identity=identity)
+    trainer.run()
+    return trainer
+
+
+def train_paired(cells: WhiteCells, config: GanConfig, folder: Path, seed: int) -> Trainer:
+    """Train pix2pixHD on the same cells, each with its own trimap, or go on where it was stopped."""
+    smears = [cell.to_smear() for cell in cells]
+    identity = config.digest(seed=seed, cells=_names(cells))
+    trainer = Trainer(config, smears, folder, seed=seed, progress=True, identity=identity)
+    trainer.run()
+    return trainer
+
+
+def paint_paired(trainer: Trainer, cells: Sequence[wbc_segmentation.WhiteCell], looks: WhiteCells, seed: int) -> list:
+    """Paint each cell's trimap in the style of a random cell that was trained on; native size, uint8 (H, W, 3)."""
+    side = trainer.config.stages[0].crop
+
+    def square(smear: Smear) -> Labelled:
+        return resized(label(smear, trainer.config), (side, side))
+
+    lent = [square(cell.to_smear()) for cell in looks]
+    styles = [encode_smear(trainer.encoder, seen) for seen in lent if len(seen.kinds) == 3]  # those with both parts
+    painted = []
+    for k, cell in enumerate(cells):
+        rng = np.random.default_rng([seed, k])
+        seen = square(cell.to_smear())
+        means = styles[int(rng.integers(len(styles)))][torch.from_numpy(seen.kinds)]  # (parts + 1, C)
+        painting = paint_instances(trainer.painter, seen.instances, means, seen.kinds, rng)
+        painted.append(resize_image(painting, cell.trimap.shape))
+    return painted
+
+
+def _smears(images: Sequence[np.ndarray], cells: Sequence[wbc_segmentation.WhiteCell]) -> list[Smear]:
+    found = [cell.to_smear() for cell in cells]
+    return [Smear(image, s.instances, s.classes, s.name) for image, s in zip(images, found, strict=True)]
+
+
+def measure_painting(
+    painters: dict[str, list[np.ndarray]], cells: Sequence[wbc_segmentation.WhiteCell], side_px: int, seed: int
+) -> dict[str, Any]:
+    """Give KID of every painter on the held-out trimaps, with floors, and whether its colours are in order."""
+    real = [cell.image for cell in cells]
+    small = [resize_image(to_square(image, side_px), image.shape[:2]) for image in real]
+    stand_ins = {name: _smears(images, cells) for name, images in painters.items()}
+    stand_ins[f"real, through {side_px} px"] = _smears(small, cells)
+    distances = kid_with_floors(
+        cell_types.load(), _smears(real, cells), stand_ins, seed=seed, tiles_each=4, side_px=TILE_PX, subsets=20
+    )
+    trimaps = [cell.trimap for cell in cells]
+    order = {
+        name: darkness_order(list(zip(images, trimaps, strict=True)))
+        for name, images in {"real": real, **painters}.items()
+    }
+    return {"kid": distances, "darker_inside": order}
+
+
+def measure_trimaps(
+    finders: dict[str, Callable[[np.ndarray], np.ndarray]], cells: Sequence[wbc_segmentation.WhiteCell], seed: int
+) -> dict[str, Any]:
+    """Score trimaps found in the held-out pictures against the annotation."""
+    found = {}
+    for name, find in finders.items():
+        predicted = [find(cell.image) for cell in cells]
+        scores = [trimap_dice(p, cell.trimap) for p, cell in zip(predicted, cells, strict=True)]
+        found[name] = {
+            "dice": summary(scores, np.random.default_rng([seed, 3])),
+            "classes": exchanged_classes(predicted, [cell.trimap for cell in cells]),
+            "per_image": {c.name: [round(v, 4) for v in s.values()] for c, s in zip(cells, scores, strict=True)},
+        }
+    return found
+
+
+def measure_augmentation(
+    real: Sequence[Pair], painted: Sequence[Pair], cells: Sequence[wbc_segmentation.WhiteCell], seeds: int, steps: int
+) -> dict[str, Any]:
+    """Train the small segmenter on every arm and score it on the held-out pictures; equal steps, equal seeds."""
+    found: dict[str, Any] = {}
+    for arm, (with_real, with_painted, augmentations) in ARMS.items():
+        runs = []
+        for seed in range(seeds):
+            pools = (real if with_real else [], painted if with_painted else [])
+            net = train_trimap_net(*pools, augmentations, steps=steps, seed=seed)
+            runs.append([trimap_dice(segment(net, cell.image), cell.trimap) for cell in cells])
+        means = {part: [round(float(np.mean([s[part] for s in run])), 4) for run in runs] for part in runs[0][0]}
+        found[arm] = {"dice": {part: round(float(np.mean(v)), 4) for part, v in means.items()}, "by_seed": means}
+        print(arm, found[arm]["dice"], flush=True)
+    return found
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Train what is not trained yet, measure all, and store the numbers and the generators."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("build/cyclegan"), help="where trainings are kept")
+    parser.add_argument("--labelled", type=int, default=24, help="real pairs that the small segmenter is given")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of the small segmenter per arm")
+    parser.add_argument("--steps", type=int, default=200, help="steps of each")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--model", type=Path, default=MODEL, help="where the generators go")
+    given = parser.parse_args(argv)
+    began, config = time.process_time(), CYCLE_PRESETS["laptop"]
+    fit, test = (wbc_segmentation.load(split, "tecom") for split in ("fit", "test"))
+    unpaired = train_unpaired(fit, config, given.folder / "cyclegan", given.seed)
+    paired = train_paired(fit, paired_config(config), given.folder / "paired", given.seed)
+    cells, seen, painter = list(test), list(fit), unpaired.painter
+
+    labelled = [(cell.image, cell.trimap) for cell in seen[:: len(seen) // given.labelled][: given.labelled]]
+    made = [(painter.paint(cell.trimap), cell.trimap) for cell in seen]
+    arms = measure_augmentation(labelled, made, cells, given.seeds, given.steps)
+    everything = train_trimap_net(
+        [(cell.image, cell.trimap) for cell in seen], augmentations=("geometric",), steps=given.steps, seed=given.seed
+    )
+    finders = {
+        "CycleGAN": painter.find,
+        "all pairs (small segmenter)": lambda image: segment(everything, image),
+        "two thresholds": by_thresholds,
+    }
+    painters = {
+        "CycleGAN": [painter.paint(cell.trimap) for cell in cells],
+        "pix2pixHD": paint_paired(paired, cells, fit, given.seed),
+    }
+    rng = np.random.default_rng([given.seed, 4])
+    pairs = [(cell.image, cell.trimap) for cell in cells]
+    result = {
+        "command": COMMAND,
+        "dataset": "wbc_segmentation, tecom",
+        "split": {"fit": len(fit), "test": len(test), "rule": "bloodlib.datasets.wbc_segmentation.split_names"},
+        "seed": given.seed,
+        "config": config.to_dict(),
+        "config_hash": config.digest(),
+        "paired_config_hash": paired_config(config).digest(),
+        "trimaps": measure_trimaps(finders, cells, given.seed),
+        "painting": measure_painting(painters, cells, config.side_px, given.seed),
+        "hidden": {
+            "in_trimap": hidden_in_trimap(painter, [cell.image for cell in cells], rng),
+            "in_picture": hidden_in_picture(painter, [cell.trimap for cell in cells], pairs, rng),
+        },
+        "augmentation": {"labelled": len(labelled), "painted": len(made), "steps": given.steps, "arms": arms},
+        "training": {
+            "CycleGAN": _cost(unpaired.history, config),
+            "pix2pixHD": {**_cost(paired.history, config), "perceptual": paired.perceptual_used},
+        },
+        "cpu_seconds": round(time.process_time() - began),
+        "device": f"cpu, {torch.get_num_threads()} thread, shared",
+        "precision": str(autocast_dtype()).removeprefix("torch."),
+        "date": date.today().isoformat(),
+        "versions": versions("bloodlib", "torch", "numpy"),
+    }
+    write_json(given.out, result)
+    save(painter, given.model, result)
+    show(result)
+
+
+def _cost(history: dict[str, list[float]], config: CycleConfig) -> dict[str, Any]:
+    steps = len(history["seconds"])
+    return {"steps": steps, "batch": config.batch, "wall_seconds": round(sum(history["seconds"]))}
+
+
+def save(painter: CellPainter, folder: Path, result: dict[str, Any]) -> None:
+    """Write the generators with a card that says what they are."""
+    shared = {key: result[key] for key in ("command", "dataset", "split", "seed", "config_hash", "date", "versions")}
+    painter.save(
+        folder,
+        what="CycleGAN between trimaps and pictures of single white cells, laptop profile",
+        licence="BSD-3-Clause (these weights)",
+        data_licence="GPL-3.0 (the pictures; none is part of this folder)",
+        intended_use="the figures of chapter 12; not for diagnosis",
+        **shared,
+    )
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the numbers that the chapter prints."""
+    for name, row in result["trimaps"].items():
+        print(name, {part: value["mean"] for part, value in row["dice"].items()}, row["classes"])
+    for name, value in result["painting"]["kid"]["values"].items():
+        print(f"KID {name}: {value['mean']:.3f} ± {value['std']:.3f}")
+    print(result["painting"]["darker_inside"], result["hidden"], sep="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,20 +1,46 @@
-"""The command line: bloodlib data | masks | fit | generate | export | evaluate | doctor."""
+"""The command line: bloodlib data | masks | fit | generate | export | evaluate | doctor | completion."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import os
-import platform
+import shlex
 import sys
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import bloodlib
+from bloodlib import cli_commands as commands
+from bloodlib.cli_completion import SHELLS, script
+from bloodlib.cli_doctor import doctor
 from bloodlib.sampler.placement import CORES, PLACEMENTS, VARIANTS, WEIGHTS
+
+PAGE = """\
+Labelled synthetic blood smears from a few annotated ones. Not for diagnosis.
+
+from your own smears to new ones:
+  bloodlib data check my_smears             what is wrong with the folder, file by file
+  bloodlib fit my_smears -o my_model        learn shapes, layout and looks (laptop: about an hour)
+  bloodlib generate my_model -n 900 -o new  images/, instances/, coco.json, manifest.json
+  bloodlib evaluate predicted new           how well another program finds the cells
+
+without any smears:
+  bloodlib generate chula_rbc12-laptop -n 10 -o new   by the model that is included
+  bloodlib masks phantom -n 100 -o masks              masks alone
+
+A folder of smears holds images/ and one of instances/ (a grey value per cell, PNG or TIFF),
+masks/ (a colour per cell) or coco.json (polygons or run lengths).
+"""
+EXITS = """\
+Commands that write take --dry-run, which says what would be written and writes nothing. Each
+can be interrupted with Ctrl-C, or be killed: files are whole, and `fit` and `generate` go on
+where they stopped when they are called again; `masks` begins again, with the same masks.
+
+exit codes:
+  0    done
+  1    the input was at fault, or `data check` found errors: one sentence says what
+  2    the command was not understood
+  130  interrupted
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,46 +56,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when it went well, 1 when the input was at fault (one sentence on standard error), 130 when interrupted.
     """
-    chosen = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parser().parse_args(given)
     try:
         return chosen.run(chosen) or 0
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        sys.stdout = None
+        return 0
     except (ValueError, OSError) as error:
         print(f"bloodlib: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("bloodlib: interrupted; what was written is whole, call again to go on", file=sys.stderr)
+        again = shlex.join(["bloodlib", *given])
+        print(f"\nbloodlib: interrupted; what was written is whole. To go on:\n  {again}", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bloodlib", description="Labelled synthetic blood smears from a few annotated ones."
+        prog="bloodlib", description=PAGE, epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"bloodlib {bloodlib.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_data(below)
+    _add_masks(below)
+    _add_fit(below)
+    _add_models(below)
 
-    data = commands.add_parser("data", help="list, download, check and describe data sets")
-    data_commands = data.add_subparsers(required=True, metavar="ACTION")
-    _add(data_commands, "list", _data_list, "the data sets that are known, and what of them is here")
-    fetch = _add(data_commands, "fetch", _data_fetch, "download a set, every file checked against its SHA-256")
+    evaluate = _add(below, "evaluate", commands.evaluate, "score a folder of instance masks against another")
+    evaluate.add_argument("predictions", type=Path)
+    evaluate.add_argument("targets", type=Path)
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the scores here as well")
+
+    text = "what this machine offers: versions, device, precision, threads, data and weights found"
+    _add(below, "doctor", doctor, text).add_argument("--json", action="store_true", help="for programs")
+
+    shell = _add(below, "completion", lambda chosen: print(script(parser, chosen.shell), end=""), _COMPLETION)
+    shell.add_argument("shell", choices=SHELLS)
+    return parser
+
+
+_COMPLETION = "print a completion script: source <(bloodlib completion bash)"
+
+
+def _add_data(below) -> None:
+    data = below.add_parser("data", help="list, download, check, describe and convert data sets")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    _add(actions, "list", commands.data_list, "the data sets that are known, and what of them is here")
+    fetch = _add(actions, "fetch", commands.data_fetch, "download a set, every file checked against its SHA-256")
     fetch.add_argument("name")
-    check = _add(data_commands, "check", _data_check, "name everything that is wrong with a folder of smears")
+    _add_dry_run(fetch)
+    check = _add(actions, "check", commands.data_check, "name everything that is wrong with a folder of smears")
     check.add_argument("folder", type=Path)
-    describe = _add(data_commands, "describe", _data_describe, "Table 1 of the paper for any set")
-    _add_set(describe)
+    _add_set(_add(actions, "describe", commands.data_describe, "Table 1 of the paper for any set"))
+    text = "write a set as images, 16-bit label images and COCO, from any format that is read"
+    convert = _add(actions, "convert", commands.data_convert, text)
+    _add_set(convert)
+    convert.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    _add_voc(convert)
+    _add_dry_run(convert)
 
-    masks = _add(commands, "masks", _masks, "write synthetic instance masks")
+
+def _add_masks(below) -> None:
+    masks = _add(below, "masks", commands.masks, "write synthetic instance masks")
     _add_set(masks)
     _add_output(masks, count=10)
     masks.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the smears")
-    masks.add_argument("--workers", type=_workers, default=1, help="processes; -1 for one on each core (default 1)")
+    _add_workers(masks)
     law = {"placement": PLACEMENTS, "variant": VARIANTS, "core": CORES, "weights": WEIGHTS}
     for name, allowed in law.items():
         masks.add_argument(f"--{name}", choices=allowed, default=allowed[0], help=f"of Eq. 3 (default {allowed[0]})")
     masks.add_argument("--snap", type=float, default=0.0, help="probability that a cell slides to its neighbour")
     masks.add_argument("--overlap", type=float, default=0.0, help="share of a cell that another may cover")
 
-    fit = _add(commands, "fit", _fit, "learn to make smears like those of a set")
+
+def _add_fit(below) -> None:
+    fit = _add(below, "fit", commands.fit, "learn to make smears like those of a set")
     _add_set(fit)
     fit.add_argument("--profile", choices=("smoke", "laptop", "paper"), default="laptop")
     fit.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="of the phantom, which is rendered (480x300)")
@@ -85,29 +147,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--seed", type=int, default=0)
+    _add_dry_run(fit)
 
+
+def _add_models(below) -> None:
     models = f"a folder that `bloodlib fit` wrote, or a released model: {', '.join(bloodlib.released()) or 'none yet'}"
-    generate = _add(commands, "generate", _generate, "write labelled synthetic smears")
+    generate = _add(below, "generate", commands.generate, "write labelled synthetic smears")
     generate.add_argument("model", help=models)
     _add_output(generate, count=10)
     generate.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the fitted smears")
     generate.add_argument("--style", type=int, help="style cluster; drawn at random for each smear by default")
+    _add_workers(generate)
+    _add_voc(generate)
 
-    export = _add(commands, "export", _export, "write the painter of a model as ONNX, for programs without torch")
+    text = "write the painter of a model as ONNX, for programs without torch"
+    export = _add(below, "export", commands.export, text)
     export.add_argument("model", help=models)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx")
-
-    evaluate = _add(commands, "evaluate", _evaluate, "score a folder of instance masks against another")
-    evaluate.add_argument("predictions", type=Path)
-    evaluate.add_argument("targets", type=Path)
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the scores here as well")
-
-    _add(commands, "doctor", _doctor, "what this machine offers: versions, devices, precision, data")
-    return parser
+    _add_dry_run(export)
 
 
-def _add(commands, name: str, run, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _add(below, name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+    parser = below.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(run=run)
     return parser
 
@@ -121,6 +182,19 @@ def _add_output(parser: argparse.ArgumentParser, count: int) -> None:
     parser.add_argument("-n", "--count", type=_positive, default=count, help=f"how many (default {count})")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--seed", type=int, default=0)
+    _add_dry_run(parser)
+
+
+def _add_voc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--voc", action="store_true", help="also the box of every cell, as VOC XML in annotations/")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_workers, default=1, help="processes; -1 for one on each core (default 1)")
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -147,145 +221,6 @@ def _setting(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is no setting; write NAME=VALUE, such as perceptual=squeezenet")
     return name, value
-
-
-def _overrides(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Read settings of a painter by the kind of value that each takes."""
-    from bloodlib.gan.config import GanConfig
-
-    truth = {"yes": True, "true": True, "no": False, "false": False}
-    kinds = {"bool": lambda text: truth[text.lower()], "float": float, "int": int, "int | None": int, "str": str}
-    types = {name: field.type for name, field in GanConfig.__dataclass_fields__.items() if field.type in kinds}
-    found = {}
-    for name, text in settings:
-        if name not in types:
-            raise ValueError(f"--set {name}={text}: there is no such setting; allowed are {', '.join(types)}")
-        try:
-            found[name] = kinds[types[name]](text)
-        except (KeyError, ValueError):
-            needed = "yes or no" if types[name] == "bool" else f"a number ({types[name].split()[0]})"
-            raise ValueError(f"--set {name}={text}: needed is {needed}") from None
-    return found
-
-
-def _load(chosen: argparse.Namespace, split: str, size: tuple[int, int] | None = None):
-    """Load the set asked for: the part named on the command line, or the one that fits the command."""
-    if size and chosen.set != "phantom":
-        raise ValueError(f"--size is for the phantom, which is rendered; {chosen.set} has a size of its own")
-    own_folder = Path(chosen.set).is_dir()
-    options = {"shape": size} if size else {}
-    return bloodlib.load(chosen.set, split=chosen.split or ("all" if own_folder else split), **options)
-
-
-def _data_list(chosen: argparse.Namespace) -> None:
-    from bloodlib.datasets import registry
-
-    for entry in registry.available():
-        here = registry.status(entry.name) if entry.megabytes else None
-        state = "made here" if here is None else f"{here.present} of {here.present + here.missing} files here"
-        print(f"{entry.name:18} {entry.holds:72} {entry.licence.split(' (')[0]:14} {entry.megabytes:5.1f} MB  {state}")
-    print("A folder of your own with images/ and instances/ works wherever a name does.")
-
-
-def _data_fetch(chosen: argparse.Namespace) -> None:
-    from bloodlib.datasets import registry
-
-    registry.fetch(chosen.name)
-    state = registry.status(chosen.name)
-    print(f"{state.name}: {state.present} files checked and in the cache")
-
-
-def _data_check(chosen: argparse.Namespace) -> int:
-    from bloodlib.io import check_folder
-
-    findings = check_folder(chosen.folder, progress=True)
-    for finding in findings:
-        print(finding)
-    errors = sum(finding.is_error for finding in findings)
-    print(f"{chosen.folder}: {errors} errors, {len(findings) - errors} warnings")
-    return 1 if errors else 0
-
-
-def _data_describe(chosen: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    smears = tqdm(_load(chosen, "train"), unit="smear", leave=False)
-    for name, mean, spread in bloodlib.describe(smears).rows():
-        print(f"{name:20} {mean:9.1f} ± {spread:.1f}")
-
-
-def _masks(chosen: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    names = ("placement", "variant", "core", "weights", "snap", "overlap")
-    options = {name: getattr(chosen, name) for name in names}
-    smears = tqdm(_load(chosen, "fit"), desc="reading", unit="smear", leave=False)
-    generator = bloodlib.MaskGenerator.fit(smears, **options)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        generator.write(chosen.output, chosen.count, chosen.seed, chosen.size, workers=chosen.workers, progress=True)
-    for sentence in dict.fromkeys(str(warning.message) for warning in told):
-        print(f"bloodlib: {sentence}", file=sys.stderr)
-    print(f"{chosen.count} masks in {chosen.output}")
-
-
-def _fit(chosen: argparse.Namespace) -> None:
-    overrides, smears = _overrides(chosen.settings), _load(chosen, "fit", chosen.size)
-    bloodlib.Synthesizer.fit(smears, chosen.profile, chosen.output, chosen.seed, **overrides)
-    print(f"Model in {chosen.output}; next: bloodlib generate {chosen.output} -n 900 -o synthetic")
-
-
-def _generate(chosen: argparse.Namespace) -> None:
-    synthesizer = bloodlib.Synthesizer.load(chosen.model)
-    synthesizer.write(
-        chosen.output, chosen.count, seed=chosen.seed, shape=chosen.size, style=chosen.style, progress=True
-    )
-    print(f"{chosen.count} labelled smears in {chosen.output}")
-
-
-def _export(chosen: argparse.Namespace) -> int:
-    from bloodlib.gan.export import TOLERANCE, export_generator, largest_difference
-
-    synthesizer = bloodlib.Synthesizer.load(chosen.model)
-    about = {"identity": synthesizer.about["identity"], "data": synthesizer.about["data"]["title"]}
-    try:
-        export_generator(synthesizer.generator, chosen.output, about)
-        difference = largest_difference(synthesizer.generator, chosen.output)
-    except ImportError as error:
-        raise ValueError(error) from error
-    print(f"{chosen.output}: differs from torch by at most {difference:.1g} of the range [-1, 1]")
-    return 0 if difference <= TOLERANCE else 1
-
-
-def _evaluate(chosen: argparse.Namespace) -> None:
-    from bloodlib.evaluators.folders import evaluate_folders
-
-    scores = evaluate_folders(chosen.predictions, chosen.targets)
-    for name, value in scores.items():
-        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
-    if chosen.json:
-        from bloodlib._files import write_json
-
-        write_json(chosen.json, scores)
-
-
-def _doctor(chosen: argparse.Namespace) -> None:
-    import torch
-
-    from bloodlib.gan.precision import autocast_dtype
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    report = {
-        "bloodlib": bloodlib.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        **{name: importlib.import_module(name).__version__ for name in ("torch", "torchvision", "numpy", "cv2")},
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads",
-        "training precision": str(autocast_dtype(device)).removeprefix("torch."),
-        "BLOODLIB_DATA": os.environ.get("BLOODLIB_DATA", "not set: downloads go to the user's cache"),
-        "BLOODLIB_WEIGHTS": os.environ.get("BLOODLIB_WEIGHTS", "not set: torchvision downloads its own"),
-    }
-    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

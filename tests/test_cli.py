@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import cv2
 import numpy as np
@@ -86,11 +88,19 @@ def test_evaluate_prints_and_writes_the_scores(tmp_path, capsys):
     assert json.loads((tmp_path / "scores.json").read_text())["F1"] == 1.0
 
 
-def test_doctor_reports_versions_and_precision(capsys):
-    assert cli.main(["doctor"]) == 0
+def test_doctor_reports_versions_precision_data_and_weights(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BLOODLIB_DATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("BLOODLIB_WEIGHTS", str(tmp_path))
+    assert cli.main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["bloodlib"] == bloodlib.__version__
     assert report["training precision"] in {"bfloat16", "float32"}
+    assert report["data sets"]["bccd"] == "0 of 733 files"
+    assert report["weights"]["squeezenet1_0.safetensors"].startswith("not found: set BLOODLIB_WEIGHTS")
+    (tmp_path / "squeezenet1_0.safetensors").touch()
+    assert cli.main(["doctor"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["squeezenet1_0.safetensors", "found"] in lines
 
 
 @pytest.mark.parametrize(
@@ -187,3 +197,92 @@ def test_fit_generate_evaluate_from_a_folder_to_scores(smears, tmp_path, capsys,
     capsys.readouterr()
     assert cli.main(["evaluate", str(made), str(made)]) == 0
     assert "Dice             1.0000" in capsys.readouterr().out
+
+
+def test_help_reads_like_a_page(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    page = capsys.readouterr().out
+    for word in (
+        "bloodlib data check my_smears",
+        "exit codes:",
+        "130  interrupted",
+        "--dry-run",
+        "masks/ (a colour per",
+    ):
+        assert word in page
+    assert max(map(len, page.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["data", "fetch", "bccd"], "would download 733 files"),
+        (
+            ["data", "convert", "SET", "--voc", "-o", "out"],
+            "would write 4 smears to out/: images, instances, coco.json, a",
+        ),
+        (["masks", "SET", "-n", "7", "-o", "out"], "would measure 4 smears of my_smears and write 7 masks to out"),
+        (["fit", "SET", "--profile", "smoke", "-o", "out"], "would train on 4 smears of my_smears"),
+    ],
+)
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(smears, arguments, says, capsys, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("BLOODLIB_DATA", str(tmp_path / "cache"))
+    assert cli.main([str(smears) if a == "SET" else a for a in arguments] + ["--dry-run"]) == 0
+    assert says in capsys.readouterr().out
+    assert not list(here.iterdir())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_dry_run_of_generate_counts_what_is_there(capsys, tmp_path):
+    if not bloodlib.released():
+        pytest.skip("no released model")
+    arguments = ["generate", bloodlib.released()[0], "-n", "9", "-o", str(tmp_path), "--dry-run"]
+    assert cli.main(arguments) == 0
+    assert "would write 9 smears of 640×480 px" in capsys.readouterr().out
+    (tmp_path / "manifest.json").write_text('{"smears": [{}, {}]}')
+    assert cli.main(arguments) == 0
+    assert "would write 7 smears" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_set_is_converted_with_its_boxes(smears, tmp_path):
+    from bloodlib.io import read_voc
+
+    out = tmp_path / "out"
+    assert cli.main(["data", "convert", str(smears), "--voc", "-o", str(out)]) == 0
+    for before, after in zip(bloodlib.load(smears), bloodlib.load(out), strict=True):
+        assert np.array_equal(before.instances, after.instances)
+        assert len(read_voc(out / "annotations" / f"{after.name}.xml").labels) == after.count
+    assert cli.main(["data", "convert", str(smears), "-o", str(out)]) == 1
+
+
+def test_completion_knows_commands_and_options(tmp_path):
+    from bloodlib.cli_completion import SHELLS, script, words
+
+    parser = cli._parser()
+    found = dict(words(parser))
+    assert {"data", "masks", "fit", "generate", "evaluate", "doctor"} <= set(found[()])
+    assert {"fetch", "check", "convert"} <= set(found[("data",)])
+    assert "--dry-run" in found[("data", "convert")]
+    for shell in SHELLS:
+        assert "data convert" in script(parser, shell) or "seen_subcommand_from convert" in script(parser, shell)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("da", {"data"}), ("data con", {"convert"}), ("generate --dr", {"--dry-run"}), ("data convert --v", {"--voc"})],
+)
+def test_bash_completes_what_is_typed(typed, offered):
+    from bloodlib.cli_completion import script
+
+    line = ["bloodlib", *typed.split()]
+    ask = f'COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}; _bloodlib; echo "${{COMPREPLY[@]}}"'
+    whole = script(cli._parser(), "bash") + ask
+    done = subprocess.run(["bash"], input=whole, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == offered

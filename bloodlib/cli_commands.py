@@ -1,0 +1,216 @@
+"""What the commands of the command line do; `bloodlib.cli` reads their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bloodlib
+
+
+def setting_values(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Read settings of a painter by the kind of value that each takes."""
+    from bloodlib.gan.config import GanConfig
+
+    truth = {"yes": True, "true": True, "no": False, "false": False}
+    kinds = {"bool": lambda text: truth[text.lower()], "float": float, "int": int, "int | None": int, "str": str}
+    types = {name: field.type for name, field in GanConfig.__dataclass_fields__.items() if field.type in kinds}
+    found = {}
+    for name, text in settings:
+        if name not in types:
+            raise ValueError(f"--set {name}={text}: there is no such setting; allowed are {', '.join(types)}")
+        try:
+            found[name] = kinds[types[name]](text)
+        except (KeyError, ValueError):
+            needed = "yes or no" if types[name] == "bool" else f"a number ({types[name].split()[0]})"
+            raise ValueError(f"--set {name}={text}: needed is {needed}") from None
+    return found
+
+
+def load_set(chosen: argparse.Namespace, split: str, size: tuple[int, int] | None = None):
+    """Load the set asked for: the part named on the command line, or the one that fits the command."""
+    if size and chosen.set != "phantom":
+        raise ValueError(f"--size is for the phantom, which is rendered; {chosen.set} has a size of its own")
+    own_folder = Path(chosen.set).is_dir()
+    options = {"shape": size} if size else {}
+    return bloodlib.load(chosen.set, split=chosen.split or ("all" if own_folder else split), **options)
+
+
+def data_list(chosen: argparse.Namespace) -> None:
+    """List the sets that are known."""
+    from bloodlib.datasets import registry
+
+    for entry in registry.available():
+        here = registry.status(entry.name) if entry.megabytes else None
+        state = "made here" if here is None else f"{here.present} of {here.present + here.missing} files here"
+        print(f"{entry.name:18} {entry.holds:72} {entry.licence.split(' (')[0]:14} {entry.megabytes:5.1f} MB  {state}")
+    print("A folder of your own with images/ and instances/ works wherever a name does.")
+
+
+def data_fetch(chosen: argparse.Namespace) -> None:
+    """Download a set."""
+    from bloodlib.datasets import registry
+
+    state = registry.status(chosen.name)
+    if chosen.dry_run:
+        size = registry.SETS[chosen.name].megabytes
+        print(f"would download {state.missing} files of {size:g} MB in all to {state.folder}; {state.present} are here")
+        return
+    registry.fetch(chosen.name)
+    state = registry.status(chosen.name)
+    print(f"{state.name}: {state.present} files checked and in the cache")
+
+
+def data_check(chosen: argparse.Namespace) -> int:
+    """Name everything that is wrong with a folder."""
+    from bloodlib.io import check_folder
+
+    findings = check_folder(chosen.folder, progress=True)
+    for finding in findings:
+        print(finding)
+    errors = sum(finding.is_error for finding in findings)
+    print(f"{chosen.folder}: {errors} errors, {len(findings) - errors} warnings")
+    return 1 if errors else 0
+
+
+def data_describe(chosen: argparse.Namespace) -> None:
+    """Print Table 1."""
+    from tqdm import tqdm
+
+    smears = tqdm(load_set(chosen, "train"), unit="smear", leave=False)
+    for name, mean, spread in bloodlib.describe(smears).rows():
+        print(f"{name:20} {mean:9.1f} ± {spread:.1f}")
+
+
+def data_convert(chosen: argparse.Namespace) -> None:
+    """Write a set as images, 16-bit label images and COCO, and VOC boxes if asked for."""
+    from tqdm import tqdm
+
+    from bloodlib._files import LOCK, alone_in
+    from bloodlib.io import write_folder, write_voc
+
+    smears = load_set(chosen, "all")
+    if chosen.dry_run:
+        print(f"would write {len(smears)} smears to {chosen.output}/: images, instances, coco.json{_voc(chosen)}")
+        return
+    with alone_in(chosen.output):
+        if any(path.name != LOCK for path in chosen.output.iterdir()):
+            raise ValueError(f"{chosen.output}: is not empty; convert to another folder")
+        write_folder(chosen.output, tqdm(smears, unit="smear", leave=False), smears.class_names)
+        if chosen.voc:
+            for smear in tqdm(smears, desc="boxes", unit="smear", leave=False):
+                write_voc(chosen.output / "annotations" / f"{smear.name}.xml", smear, smears.class_names)
+    print(f"{len(smears)} smears in {chosen.output}: images, instances, coco.json{_voc(chosen)}")
+
+
+def _voc(chosen: argparse.Namespace) -> str:
+    return ", annotations (VOC)" if chosen.voc else ""
+
+
+def masks(chosen: argparse.Namespace) -> None:
+    """Write synthetic instance masks."""
+    from tqdm import tqdm
+
+    names = ("placement", "variant", "core", "weights", "snap", "overlap")
+    options = {name: getattr(chosen, name) for name in names}
+    found = load_set(chosen, "fit")
+    if chosen.dry_run:
+        print(f"would measure {len(found)} smears of {found.title} and write {chosen.count} masks to {chosen.output}")
+        return
+    generator = bloodlib.MaskGenerator.fit(tqdm(found, desc="reading", unit="smear", leave=False), **options)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        generator.write(chosen.output, chosen.count, chosen.seed, chosen.size, workers=chosen.workers, progress=True)
+    for sentence in dict.fromkeys(str(warning.message) for warning in told):
+        print(f"bloodlib: {sentence}", file=sys.stderr)
+    print(f"{chosen.count} masks in {chosen.output}")
+
+
+def fit(chosen: argparse.Namespace) -> None:
+    """Train a painter."""
+    overrides, smears = setting_values(chosen.settings), load_set(chosen, "fit", chosen.size)
+    if chosen.dry_run:
+        print(_fit_plan(chosen, smears, overrides))
+        return
+    bloodlib.Synthesizer.fit(smears, chosen.profile, chosen.output, chosen.seed, **overrides)
+    print(f"Model in {chosen.output}; next: bloodlib generate {chosen.output} -n 900 -o synthetic")
+
+
+def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> str:
+    from bloodlib.gan.checkpoint import CHECKPOINT, read_checkpoint
+    from bloodlib.gan.config import preset
+
+    config = preset(chosen.profile, **overrides)
+    steps = [stage.step_count(len(smears)) for stage in config.stages]
+    plan = f"would train on {len(smears)} smears of {smears.title}: {steps[0]} + {steps[1]} steps ({chosen.profile})"
+    path = chosen.output / CHECKPOINT
+    if (chosen.output / "config.json").is_file():
+        return f"{plan}; {chosen.output} holds a finished model, which is taken if it is of the same settings"
+    if path.is_file():
+        done = len(read_checkpoint(path)[1]["history"]["step"])
+        return f"{plan}; {chosen.output} holds a training of {done} steps, which goes on if it is of the same settings"
+    return f"{plan}; the model would be in {chosen.output}"
+
+
+def generate(chosen: argparse.Namespace) -> None:
+    """Write labelled synthetic smears."""
+    synthesizer = bloodlib.Synthesizer.load(chosen.model)
+    if chosen.dry_run:
+        print(_generate_plan(chosen, synthesizer.layout.config.shape))
+        return
+    options = {"shape": chosen.size, "style": chosen.style, "workers": chosen.workers}
+    synthesizer.write(chosen.output, chosen.count, seed=chosen.seed, progress=True, **options)
+    if chosen.voc:
+        from bloodlib.io import write_voc
+
+        made = bloodlib.load(chosen.output)
+        for smear in made:
+            write_voc(chosen.output / "annotations" / f"{smear.name}.xml", smear, made.class_names)
+    print(f"{chosen.count} labelled smears in {chosen.output}")
+
+
+def _generate_plan(chosen: argparse.Namespace, fitted: tuple[int, int]) -> str:
+    from bloodlib._files import read_json
+
+    height, width = chosen.size or fitted
+    manifest = chosen.output / "manifest.json"
+    here = len(read_json(manifest)["smears"]) if manifest.is_file() else 0
+    return (
+        f"would write {max(chosen.count - here, 0)} smears of {width}×{height} px to {chosen.output}"
+        f"{f', where {here} are' if here else ''}; at most {3e-6 * chosen.count * height * width:.0f} MB of pictures"
+    )
+
+
+def export(chosen: argparse.Namespace) -> int:
+    """Write the painter as ONNX."""
+    synthesizer = bloodlib.Synthesizer.load(chosen.model)
+    if chosen.dry_run:
+        print(f"would write the generator of {chosen.model} to {chosen.output}")
+        return 0
+    from bloodlib.gan.export import TOLERANCE, export_generator, largest_difference
+
+    about = {"identity": synthesizer.about["identity"], "data": synthesizer.about["data"]["title"]}
+    try:
+        export_generator(synthesizer.generator, chosen.output, about)
+        difference = largest_difference(synthesizer.generator, chosen.output)
+    except ImportError as error:
+        raise ValueError(error) from error
+    print(f"{chosen.output}: differs from torch by at most {difference:.1g} of the range [-1, 1]")
+    return 0 if difference <= TOLERANCE else 1
+
+
+def evaluate(chosen: argparse.Namespace) -> None:
+    """Score a folder of instance masks."""
+    from bloodlib.evaluators.folders import evaluate_folders
+
+    scores = evaluate_folders(chosen.predictions, chosen.targets)
+    for name, value in scores.items():
+        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
+    if chosen.json:
+        from bloodlib._files import write_json
+
+        write_json(chosen.json, scores)

@@ -1,4 +1,8 @@
-"""Run every benchmark of this folder, one after another: python -m benchmarks [NAME …]."""
+"""Run every benchmark of this folder, one after another: python -m benchmarks [NAME …].
+
+At the end stands every target with what was measured, also as JSON in build/benchmarks.json;
+``python -m benchmarks targets`` prints that alone, from what is stored.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import sys
 
 import benchmarks
 
+LAST = "targets"
+
 
 def main(names: list[str]) -> None:
     """Run the named benchmarks, or all of them."""
@@ -16,7 +22,7 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}")
     del sys.argv[1:]  # the benchmarks' own options, which are not given here
-    for name in names or known:
+    for name in names or [*(name for name in known if name != LAST), LAST]:
         print(f"\n## {name}", flush=True)
         importlib.import_module(f"benchmarks.{name}").main()
 

@@ -14,6 +14,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def main() -> None:
         "trials_by_cell": trials_by_cell(masks),
         "versions": {name: version(name) for name in ("bloodlib", "numpy", "opencv-python")},
         "machine": platform.machine(),
+        "date": date.today().isoformat(),
     }
     write_json(package_data("results", "masks.json"), result)
 

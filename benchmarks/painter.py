@@ -34,6 +34,7 @@ from bloodlib.gan.networks import make_painter, pool_instances
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.precision import autocast_dtype
 from bloodlib.gan.training import Trainer
+from bloodlib.stream import SyntheticSmears
 from bloodlib.synthesis import Synthesizer
 
 COMMAND = "python -m benchmarks.painter"
@@ -138,9 +139,9 @@ def _pool(shape: tuple[int, int], times: int) -> dict[str, Any]:
 
 
 def _stream(shape: tuple[int, int], times: int) -> dict[str, Any]:
-    """A new labelled smear of the released model, mask and all."""
-    synthesizer, rng = Synthesizer.load(RELEASED), np.random.default_rng(0)
-    return _timed(lambda: synthesizer.sample(rng, shape), times)
+    """A new labelled smear of the released model, mask and all, as a training would see it."""
+    stream = iter(SyntheticSmears(Synthesizer.load(RELEASED), shape))
+    return _timed(lambda: next(stream), times)
 
 
 KINDS: dict[str, Callable[[tuple[int, int], int], dict[str, Any]]] = {

@@ -11,8 +11,9 @@ import pytest
 
 import bloodlib
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import painter, painting
+from benchmarks import painter, painting, targets
 from bloodlib._files import package_data
+from tools import facts
 
 SIDE = (64, 64)
 
@@ -116,3 +117,65 @@ def test_traces_of_a_drawn_smear():
     assert board["grid 2 px, cells"] == pytest.approx(1.0, rel=0.02)
     shaded = painting.traces((plain + columns[..., None] / 4).astype(np.uint8), instances)
     assert shaded["shade"] > 8 > 1 > shaded["grain"]
+
+
+def test_targets_are_met_or_missed_by_what_is_stored(tmp_path):
+    (tmp_path / "painter").mkdir()
+    rows = [
+        {"what": "step", "size": "1920×1200", "seconds": 5.0, "peak_gib": 4.1},
+        {"what": "stream", "size": "256×256", "seconds": 0.05},
+    ]
+    about = {"device": "cpu", "threads": 2, "load_before": 0.1, "date": "2026-01-01"}
+    (tmp_path / "painter" / "bench.json").write_text(json.dumps({"rows": rows, **about}))
+    masks = {"generator_seconds": 0.2, "ratio": 900, "by_count": [{"requested": 967, "seconds": 1.0}]}
+    (tmp_path / "masks.json").write_text(json.dumps(masks))
+    html = tmp_path / "build" / "smoke-phantom" / "html"
+    html.mkdir(parents=True)
+    (html / "index.html").write_bytes(b"x" * 1000)
+    found = {line.what: line for line in targets.lines(tmp_path, tmp_path / "build")}
+    reached = {what: line.reached for what, line in found.items()}
+    assert reached == {
+        "mask, 1920×1200, 669 cells": False,
+        "the same against the literal form": True,
+        "mask, 967 cells asked, which cannot fit": True,
+        "pooling 669 instances, forward and backward": None,
+        "training step, 512×512": None,
+        "training step, 1920×1200": True,
+        "memory of that step, 1920×1200": False,
+        "one image from a mask, 1920×1200": None,
+        "labelled samples painted while training, 256×256": True,
+        "AP of 40 images of 669 cells": None,
+        "built site": True,
+    }
+    assert found["built site"].measured == pytest.approx(1e-3)
+    page = targets.table(list(found.values()))
+    assert "| training step, 1920×1200 | ≤ 5 s | 5 s | reached | cpu, 2 threads, load 0.1 | 2026-01-01 |" in page
+    assert "| training step, 512×512 | ≤ 0.4 s | – | not stored | – | – |" in page
+
+
+def test_the_table_of_targets_is_also_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(targets, "ROOT", tmp_path)
+    targets.main(tmp_path / "benchmarks.json")
+    written = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert [line["target"] for line in written] == [line.target for line in targets.lines()]
+    assert f"of {len(written)} reached" in capsys.readouterr().out
+
+
+def test_targets_come_after_what_they_sum_up(monkeypatch):
+    ran = []
+    fake = lambda name: SimpleNamespace(main=lambda: ran.append(name))  # noqa: E731
+    monkeypatch.setattr(all_benchmarks.importlib, "import_module", fake)
+    all_benchmarks.main([])
+    assert ran[-1] == "benchmarks.targets"
+    assert len(ran) == len(set(ran))
+
+
+def test_ten_million_images_are_ten_million_times_one(tmp_path):
+    assert facts.ten_million(tmp_path / "masks.json", tmp_path / "bench.json").startswith("*No benchmark")
+    (tmp_path / "masks.json").write_text(json.dumps({"generator_seconds": 0.1}))
+    rows = [{"what": "paint, laptop", "cpu_seconds": 0.9}]
+    about = {"device": "cpu", "precision": "float32", "date": "2026-01-01"}
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": rows, **about}))
+    page = facts.ten_million(tmp_path / "masks.json", tmp_path / "bench.json")
+    assert "| together | 1.00 | 0.32 | 0.1 |" in page
+    assert "are 115 TB before compression, in 20,000,000 files" in page

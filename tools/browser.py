@@ -27,7 +27,6 @@ _FLAGS = (
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 )
-_WAIT_S = 30
 
 
 def find() -> str | None:
@@ -41,19 +40,25 @@ class Browser:
     Attributes
     ----------
     problems : list of str
-        Errors and warnings that the console showed, and exceptions, since the last `open`.
+        Errors that the console showed, and exceptions, since the last `open`.
     requests : list of str
         Addresses that were asked for since the last `open`.
+
+    Parameters
+    ----------
+    patience_s : float
+        How long a page may take to load, a command to answer and a condition to come true.
 
     Raises
     ------
     FileNotFoundError
         If no Chromium is found.
     RuntimeError
-        If it does not start, or a script in the page fails.
+        If it does not start, a page is not loaded in time, or a script in the page fails.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 60) -> None:
+        self.patience_s = patience_s
         program = find()
         if program is None:
             raise FileNotFoundError(
@@ -84,17 +89,17 @@ class Browser:
         import websocket
 
         announced = Path(self._profile.name) / "DevToolsActivePort"
-        until = time.monotonic() + _WAIT_S
+        until = time.monotonic() + self.patience_s
         while not (announced.exists() and announced.read_text().count("\n")):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{self._process.args[0]} did not start (exit status {self._process.poll()})")
             time.sleep(0.05)
         port = announced.read_text().split("\n")[0]
         plain = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with plain.open(f"http://127.0.0.1:{port}/json/list", timeout=_WAIT_S) as reply:
+        with plain.open(f"http://127.0.0.1:{port}/json/list", timeout=self.patience_s) as reply:
             page = next(one for one in json.load(reply) if one["type"] == "page")
         self._socket = websocket.create_connection(
-            page["webSocketDebuggerUrl"], timeout=_WAIT_S, http_no_proxy=["127.0.0.1"], suppress_origin=True
+            page["webSocketDebuggerUrl"], timeout=self.patience_s, http_no_proxy=["127.0.0.1"], suppress_origin=True
         )
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
@@ -119,7 +124,7 @@ class Browser:
         elif name == "Runtime.exceptionThrown":
             thrown = about["exceptionDetails"]
             self.problems.append(thrown.get("exception", {}).get("description") or thrown["text"])
-        elif name == "Runtime.consoleAPICalled" and about["type"] in ("error", "warning"):
+        elif name == "Runtime.consoleAPICalled" and about["type"] == "error":
             self.problems.append(" ".join(str(one.get("value", one.get("description"))) for one in about["args"]))
         elif name == "Log.entryAdded" and about["entry"]["level"] == "error":
             self.problems.append(about["entry"]["text"] + " " + about["entry"].get("url", ""))
@@ -129,10 +134,10 @@ class Browser:
         url = address.resolve().as_uri() if isinstance(address, Path) else address
         self.problems, self.requests, self._events = [], [], []
         self.send("Page.navigate", url=url)
-        until = time.monotonic() + _WAIT_S
+        until = time.monotonic() + self.patience_s
         while "Page.loadEventFired" not in self._events:
             if time.monotonic() > until:
-                raise RuntimeError(f"{url}: not loaded within {_WAIT_S} s")
+                raise RuntimeError(f"{url}: not loaded within {self.patience_s:g} s")
             self._note(json.loads(self._socket.recv()))
 
     def evaluate(self, script: str) -> Any:
@@ -143,12 +148,12 @@ class Browser:
             raise RuntimeError(thrown.get("exception", {}).get("description") or thrown["text"])
         return done["result"].get("value")
 
-    def wait_for(self, condition: str, seconds: float = 10) -> None:
+    def wait_for(self, condition: str) -> None:
         """Wait until a JavaScript expression is true."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + self.patience_s
         while not self.evaluate(f"Boolean({condition})"):
             if time.monotonic() > until:
-                raise RuntimeError(f"not within {seconds:g} s: {condition}")
+                raise RuntimeError(f"not within {self.patience_s:g} s: {condition}")
             time.sleep(0.05)
 
     def emulate(self, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False) -> None:

@@ -17,6 +17,13 @@ from .layout import PROFILES, Build
 _THEBE = re.compile(
     r"\s*<script>const THEBE_JS_URL.*?</script>|\s*<script[^>]*sphinx-thebe\.js[^>]*></script>", re.DOTALL
 )
+# Docutils' roles of bibliographies are no longer allowed inside a list.
+_ENTRY = re.compile(r'role="doc-biblioentry"')
+
+
+def mended(html: str) -> str:
+    """Take out of a page what Jupyter Book writes and browsers or screen readers stumble over."""
+    return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))
 
 
 def build_html(build: Build) -> int:
@@ -48,7 +55,7 @@ def build_html(build: Build) -> int:
     done = subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL)
     if done.returncode == 0:
         for page in (work / "html").rglob("*.html"):
-            page.write_text(_THEBE.sub("", page.read_text()))
+            page.write_text(mended(page.read_text()))
         os.replace(work / "html", build.html)
         shutil.rmtree(work)
     return done.returncode

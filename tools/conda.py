@@ -1,4 +1,4 @@
-"""Write environment.yml: the direct dependencies of pyproject.toml at the pins of requirements.lock.
+"""Write environment.yml and binder/environment.yml: direct dependencies at the pins of requirements.lock.
 
 Usage: python tools/conda.py [--check]
 """
@@ -19,6 +19,11 @@ HEADER = """\
 # Conda route to the same environment: conda env create -f environment.yml && conda activate bloodlib
 # Written by `make lock` from pyproject.toml and requirements.lock; tests/test_packaging.py holds them together.
 """
+BINDER_HEADER = """\
+# For Binder's small machines: the notebooks' own dependencies, torch and torchvision from one build without CUDA.
+# Written by `make lock` from pyproject.toml and requirements.lock; tests/test_packaging.py holds them together.
+"""
+CPU_BUILDS = ("torch", "torchvision")
 
 
 def locked_pins(lock: str, python: str = PYTHON) -> dict[str, str]:
@@ -60,8 +65,26 @@ def environment_yml() -> str:
     )
 
 
+def binder_yml() -> str:
+    """Compose binder/environment.yml: what the notebooks need and no more, torch without CUDA."""
+    pins = locked_pins((ROOT / "requirements.lock").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = sorted({canonicalize_name(Requirement(line).name) for line in project["dependencies"]} | {"jupyterlab"})
+    lines = [f"      - {name}=={pins[name]}{'+cpu' if name in CPU_BUILDS else ''}" for name in names]
+    return (
+        BINDER_HEADER
+        + f"name: bloodlib\nchannels:\n  - conda-forge\ndependencies:\n  - python={PYTHON}\n  - pip\n  - pip:\n"
+        + "      - --extra-index-url https://download.pytorch.org/whl/cpu\n      - --constraint ../requirements.lock\n"
+        + "\n".join(lines)
+        + "\n      - --editable ..\n"
+    )
+
+
+WRITTEN = {"environment.yml": environment_yml, "binder/environment.yml": binder_yml}
+
 if __name__ == "__main__":
-    target = ROOT / "environment.yml"
+    stale = [name for name, text in WRITTEN.items() if (ROOT / name).read_text() != text()]
     if "--check" in sys.argv:
-        sys.exit(target.read_text() != environment_yml() and "environment.yml is stale: run `make lock`")
-    target.write_text(environment_yml())
+        sys.exit(stale and f"{', '.join(stale)}: stale, run `make lock`")
+    for name in stale:
+        (ROOT / name).write_text(WRITTEN[name]())

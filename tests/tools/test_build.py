@@ -29,3 +29,11 @@ def test_reference_that_leads_nowhere_fails_and_leaves_no_old_site(staged):
 def test_nothing_staged_is_said(project):
     with pytest.raises(ValueError, match=r"nothing staged there; run python -m tools\.stage first"):
         build.build_html(Build("smoke", "phantom", root=project))
+
+
+def test_pages_lose_what_readers_stumble_over():
+    thebe = (
+        '<script>const THEBE_JS_URL = "https://x"; const y</script>\n<script async src="s/sphinx-thebe.js"></script>'
+    )
+    assert build.mended(f"<p>a</p>\n{thebe}<script>let z</script>") == "<p>a</p><script>let z</script>"
+    assert build.mended('<div role="doc-biblioentry">') == '<div role="listitem">'

@@ -84,6 +84,15 @@ def test_finding_is_a_paired_difference_or_says_that_nothing_is_stored():
     assert "no pair of arms" in facts.finding(runs[:1])
 
 
+def test_headline_is_one_sentence_with_an_interval_and_claims_nothing_from_two_seeds():
+    assert facts.headline([]).startswith("No pair of arms")
+    runs = [run("RD+aug", 0, 0.90), run("RD+aug", 1, 0.92), run("RD+SD+aug", 0, 0.91), run("RD+SD+aug", 1, 0.95)]
+    said = facts.headline(runs)
+    assert "changed Dice of FCN-8s by **+0.020** (" in said
+    assert said.endswith("from 2 of the 8 seeds that a test needs, so nothing is claimed yet.")
+    assert facts.headline(runs[:1]).startswith("No pair of arms")
+
+
 def test_derivation_states_what_it_was_compared_with(tmp_path):
     assert "No measurement" in facts.derivation_table(tmp_path / "none.json")
     path = tmp_path / "derivation.json"

@@ -1,0 +1,211 @@
+"""What readers touch, in a real browser: sliders, sampler, game, answers that fold, dark mode."""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64decode
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from scipy.stats import binom
+
+from tools import browser, showcase
+from tools.build import build_html
+from tools.layout import ROOT, Build
+
+pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium is installed: pages cannot be opened")
+
+PLAY = (ROOT / "book" / "play.md").read_text()
+PAGE = """# A page
+
+{slider}
+
+{sampler}
+
+{style_explorer}
+
+{game}
+
+:::{{exercise}}
+:label: ex-one
+What is $1 + 1$?
+:::
+
+:::{{solution}} ex-one
+:class: dropdown
+It is 2.
+:::
+"""
+BOX = """(() => { const b = document.querySelector(".bl-stage").getBoundingClientRect();
+    return [b.left, b.top, b.width, b.height]; })()"""
+TILES = ["painted", "original"] * 10
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Build one page with the book's own settings and scripts; its pictures are plain colours."""
+    build = Build("smoke", "phantom", root=tmp_path_factory.mktemp("book"))
+    book = build.site / "book"
+    book.mkdir(parents=True)
+    (book / "_static").symlink_to(ROOT / "book" / "_static")
+    static = build.site / "static"
+    (static / showcase.FOLDER).mkdir(parents=True)
+    names = ["original", "painted", *(f"style_{k}" for k in range(10)), *(f"tile_{k:02d}" for k in range(len(TILES)))]
+    for k, name in enumerate(names):
+        colour = (7 * k % 256, 90, 255 - 7 * k % 256)
+        Image.new("RGB", (64, 48), colour).save(static / showcase.FOLDER / f"{name}.webp", lossless=True)
+    made = {"original": "rendered", "styles": 10, "tiles": TILES, "smears": 40}
+    sampler = re.search(r"^```\{raw\} html\n.*?^```", PLAY, re.MULTILINE | re.DOTALL)[0]
+    (book / "index.md").write_text(PAGE.format(sampler=sampler, **showcase.substitutions(made)))
+    (build.site / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config.pop("bibtex_bibfiles")
+    config["sphinx"]["config"].pop("bibtex_reference_style")
+    config["sphinx"]["config"]["html_static_path"] = ["book/_static", "static"]
+    (build.site / "_config.yml").write_text(yaml.safe_dump(config))
+    assert build_html(build) == 0
+    return build.html / "book" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def window():
+    with browser.Browser() as one:
+        yield one
+
+
+@pytest.fixture
+def page(window, site):
+    """Open the page on a desk, in the light."""
+    window.emulate()
+    window.open(site)
+    return window
+
+
+def test_page_is_whole_and_asks_nothing_of_other_machines(page):
+    page.wait_for("document.querySelector('mjx-container')")  # mathematics is set without a network as well
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
+    assert page.evaluate("[...document.images].filter((i) => !i.hidden && !i.naturalWidth).length") == 0
+
+
+def test_sampler_plays_to_the_end_and_again(page):
+    sampler = "document.querySelector('[data-play=adhesion]').player"
+    page.evaluate("const n = document.querySelector('[name=count]'); n.value = 40; n.dispatchEvent(new Event('input'))")
+    page.wait_for(f"{sampler}.layout.cells.length === 40 && !{sampler}.timer")
+    assert page.evaluate("document.querySelector('.bl-map .bl-said').textContent").startswith("40 of 40 cells, ")
+    assert page.evaluate("document.querySelector('[name=toggle]').textContent") == "Play"
+    first = page.evaluate(f"{sampler}.layout.cells.map((c) => c.row)")
+    page.click("[name=again]")
+    page.wait_for(f"{sampler}.layout.cells.length > 5")
+    assert page.evaluate(f"{sampler}.layout.cells.map((c) => c.row)")[:5] != first[:5]
+
+
+def test_sampler_answers_to_the_keyboard_and_shows_what_it_draws_from(page):
+    sampler = "document.querySelector('[data-play=adhesion]').player"
+    page.evaluate("document.querySelector('[name=nInit]').focus()")
+    page.press("Home")
+    page.press("ArrowRight")
+    assert page.evaluate(f"{sampler}.settings.nInit") == 2
+    assert (
+        page.evaluate("document.querySelector('[name=nInit]').parentElement.querySelector('output').textContent") == "2"
+    )
+    page.evaluate("document.querySelector('[name=toggle]').focus()")
+    page.press("Enter")
+    before = page.evaluate(f"{sampler}.layout.cells.length")
+    page.evaluate("document.querySelector('[name=step]').focus()")
+    page.press("Enter")
+    assert page.evaluate(f"{sampler}.layout.cells.length") == before + 1
+    # The running sum that the picture shows is the map that the next cell is drawn from.
+    page.evaluate(f"while ({sampler}.layout.cells.length < 9) {sampler}.advance()")
+    off = f"""(() => {{ const p = {sampler}, sum = p.excited.reduce((a, b) => a + b);
+        const map = Adhesion.probabilityMap(p.layout.cells, 400, 640, p.settings);
+        const off = map.reduce((most, v, k) => Math.max(most, Math.abs(v - p.excited[k] / sum)), 0);
+        return off / map.reduce((a, b) => Math.max(a, b)); }})()"""
+    assert page.evaluate(off) < 1e-9
+
+
+def test_divide_moves_by_key_mouse_and_finger(page):
+    cut = "document.querySelector('.bl-stage').style.getPropertyValue('--cut')"
+    assert page.evaluate(cut) == "50%"
+    page.evaluate("document.querySelector('.bl-stage input').focus()")
+    page.press("ArrowRight")
+    assert page.evaluate(cut) == "51%"
+    left, top, width, height = page.evaluate(BOX)
+    for kind in ("mousePressed", "mouseReleased"):
+        at = {"x": left + 0.25 * width, "y": top + height / 2, "button": "left", "clickCount": 1}
+        page.send("Input.dispatchMouseEvent", type=kind, **at)
+    assert 23 <= float(page.evaluate(cut)[:-1]) <= 27
+    page.emulate(width=390, touch=True)
+    left, top, width, height = page.evaluate(BOX)
+    page.touch(left + 0.75 * width, top + height / 2)
+    page.wait_for(f"parseFloat({cut}) > 70 && parseFloat({cut}) < 80")
+
+
+def test_styles_are_shown_one_at_a_time(page):
+    shown = "[...document.querySelectorAll('.bl-styles img')].filter((i) => !i.hidden).map((i) => i.alt)"
+    assert page.evaluate(shown) == ["One painted mask in the looks of cluster 0"]
+    page.evaluate("document.querySelector('[name=style]').focus()")
+    page.press("End")
+    assert page.evaluate(shown) == ["One painted mask in the looks of cluster 9"]
+
+
+@pytest.mark.parametrize(
+    ("right", "said"), [(20, "you did see a difference."), (10, "does not show"), (2, "wrong way")]
+)
+def test_game_counts_and_says_what_it_means(page, right, said):
+    for k, kind in enumerate(TILES):
+        other = {"painted": "original", "original": "painted"}[kind]
+        page.evaluate(f"document.querySelector('[name={kind if k < right else other}]').focus()")
+        page.press("Enter")
+    text = page.evaluate("document.querySelector('.bl-game .bl-said').textContent")
+    assert text.startswith(f"{right} of 20 right, {5 * right} %. ")
+    assert said in text
+    tiles = page.evaluate("[...document.querySelectorAll('.bl-game figcaption')].map((c) => c.textContent)")
+    assert sum("✓" in tile for tile in tiles) == right
+    assert page.evaluate("[...document.querySelectorAll('.bl-game figure')].every((f) => f.offsetWidth > 0)")
+
+
+def test_chance_is_the_binomial_tail(page):
+    tails = page.evaluate("Array.from({length: 21}, (_, k) => BlindGame.byChance(k, 20))")
+    np.testing.assert_allclose(tails, binom.sf(np.arange(-1, 20), 20, 0.5), rtol=1e-12)
+    low, high, often = map(int, re.search(r"(\d+) to\s+(\d+) right happen in (\d+) of 100", PLAY).groups())
+    assert round(100 * (binom.cdf(high, 20, 0.5) - binom.cdf(low - 1, 20, 0.5))) == often
+
+
+def test_answers_are_folded_until_they_are_asked_for(page):
+    visible = (
+        "document.querySelector('.solution.dropdown .admonition-content, .solution.dropdown section').offsetHeight"
+    )
+    page.wait_for("document.querySelector('.solution.dropdown.toggle-hidden')")
+    folded = page.evaluate("document.querySelector('.solution.dropdown').offsetHeight")
+    page.click(".solution.dropdown .admonition-title")
+    page.wait_for(f"{visible} > 0 && document.querySelector('.solution.dropdown').offsetHeight > {folded}")
+    page.click(".solution.dropdown .admonition-title")
+    page.wait_for("document.querySelector('.solution.dropdown.toggle-hidden')")
+
+
+def picture(page, selector):
+    """The pixels of an element as the screen shows them."""
+    x, y = page.centre_of(selector)
+    left, top = page.evaluate("[window.scrollX, window.scrollY]")
+    clip = {"x": left + x - 20, "y": top + y - 10, "width": 40, "height": 20, "scale": 1}
+    shot = page.send("Page.captureScreenshot", format="png", clip=clip)["data"]
+    return np.array(Image.open(io.BytesIO(b64decode(shot))).convert("RGB"))
+
+
+def test_dark_mode_leaves_pixels_alone(page):
+    light = picture(page, ".bl-styles img")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.evaluate("document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark'")
+    page.wait_for(f"getComputedStyle(document.body).backgroundColor !== '{ground}'")
+    np.testing.assert_array_equal(picture(page, ".bl-styles img"), light)
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    page.emulate(width=390, height=844, touch=True)
+    page.wait_for("window.innerWidth === 390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

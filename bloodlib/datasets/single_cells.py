@@ -96,6 +96,7 @@ class WhiteCellConfig:
     """Hold what the derivation of white cells decides by; all values are ours."""
 
     smoothing_px: float = 2.5  # against JPEG noise; granules are joined
+    least_nucleus: float = 0.4  # absorbance in red that the darkest near the middle needs, or there is no nucleus
     nucleus: float = 0.55  # absorbance in red above which a pixel is chromatin or platelet, at the most
     nucleus_share: float = 0.5  # and above this share of the darkest there is near the middle
     reach_px: float = 60.0  # from the middle of the picture: the named cell's nucleus lies there
@@ -143,7 +144,7 @@ def derive_white_cell(image: np.ndarray, config: WhiteCellConfig | None = None) 
     darkest = np.quantile(red[away < config.reach_px], 0.99)
     nuclei, _ = ndimage.label(red > min(config.nucleus, config.nucleus_share * darkest))
     near = np.where(nuclei > 0, away, np.inf)
-    if near.min() > config.reach_px:
+    if darkest < config.least_nucleus or near.min() > config.reach_px:
         return None
     own = nuclei == nuclei[np.unravel_index(near.argmin(), near.shape)]
     excess = green - config.ratio * blue

@@ -27,7 +27,7 @@ from .incidental import ObjectDatabase
 from .release import CONFIG, FORMAT, locate, read_model, reading
 from .sampler.masks import MaskGenerator
 from .smears import Smear
-from .writing import write_smears
+from .writing import draw_cells, write_smears
 
 
 @dataclass(eq=False)
@@ -320,7 +320,7 @@ class Synthesizer:
         fast: bool = False,
     ) -> tuple[Smear, dict[str, Any]]:
         """Draw a smear as `sample` does, its classes' shares checked already, and say what a manifest holds of it."""
-        mask = self.layout.sample(rng, shape, count)
+        mask = draw_cells(self.layout, rng, shape, count)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
         classes = self.styles.draw_classes(rng, mask.placed, shares)
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
 from ._files import LOCK, alone_in, read_json, write_json
-from .sampler.masks import CrowdedWarning
+from .sampler.masks import CrowdedWarning, Mask, MaskGenerator
 from .sampler.writing import amodal_annotations, amodal_coco
 
 if TYPE_CHECKING:
@@ -60,6 +60,14 @@ def write_smears(
             CrowdedWarning,
             stacklevel=3,
         )
+
+
+def draw_cells(
+    layout: MaskGenerator, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None
+) -> Mask:
+    """Draw a mask with at least one cell: for a small canvas none may be drawn, and readers refuse an empty mask."""
+    mask = layout.sample(rng, shape, count)
+    return mask if mask.placed or count is not None else layout.sample(rng, shape, 1)
 
 
 def _begun(folder: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,7 +132,10 @@ def _amodal(
     """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
     written = []
     for entry in done:
-        cells = amodal_annotations(synthesizer.layout.draw(np.random.default_rng(entry["seed"]), shape))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CrowdedWarning)
+            mask = draw_cells(synthesizer.layout, np.random.default_rng(entry["seed"]), shape)
+        cells = amodal_annotations(mask)
         for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
             cell["category_id"] = kind + 1
         written.append({"name": entry["name"], "cells": cells})

@@ -307,3 +307,10 @@ def test_cells_that_overlap_are_written_whole_beside_what_is_seen(smears, tmp_pa
             hidden.append(cell["occlude_rate"])
         np.testing.assert_array_equal(seen, smear.instances)
     assert max(hidden) > 0
+
+
+def test_a_canvas_for_which_no_cell_is_drawn_gets_one(synth, tmp_path, monkeypatch):
+    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, rng, shape: 0)
+    synth.write(tmp_path, count=2, seed=0, shape=(64, 64))
+    assert [smear.count for smear in bloodlib.load(tmp_path)] == [1, 1]
+    assert synth.sample(np.random.default_rng(0), (64, 64), count=0).count == 0, "none if none is asked for"

@@ -20,8 +20,8 @@ _PAGE = """<div class="graph-view">
     var a = Math.cos(view[0]), b = Math.sin(view[0]), c = Math.cos(view[1]), d = Math.sin(view[1]);
     var x = a * p[0] + b * p[2], z = a * p[2] - b * p[0], y = c * p[1] - d * z;
     z = d * p[1] + c * z;
-    var scale = 200 * view[2] * 3 / (3 - z);
-    return [360 + scale * x, 260 - scale * y, z, scale / 200];
+    var scale = 150 * view[2] * 3 / (3 - z);
+    return [360 + scale * x, 260 - scale * y, z, scale / 150];
   }
   function draw() {
     var places = graph.places.map(turned);

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bloodlib._files import package_data, write_json
+from bloodlib._files import package_data, read_json, write_json
 from bloodlib._versions import versions
 from bloodlib.datasets import wbc_segmentation
 from bloodlib.datasets.wbc_segmentation import WhiteCells
@@ -126,7 +126,14 @@ def measure_painting(
     stand_ins = {name: _smears(images, cells) for name, images in painters.items()}
     stand_ins[f"real, through {side_px} px"] = _smears(small, cells)
     distances = kid_with_floors(
-        cell_types.load(), _smears(real, cells), stand_ins, seed=seed, tiles_each=4, side_px=TILE_PX, subsets=20
+        cell_types.load(),
+        _smears(real, cells),
+        stand_ins,
+        seed=seed,
+        tiles_each=4,
+        side_px=TILE_PX,
+        subsets=20,
+        ink=False,
     )
     trimaps = [cell.trimap for cell in cells]
     order = {
@@ -152,20 +159,38 @@ def measure_trimaps(
     return found
 
 
-def measure_augmentation(
-    real: Sequence[Pair], painted: Sequence[Pair], cells: Sequence[wbc_segmentation.WhiteCell], seeds: int, steps: int
+def measure_arm(
+    arm: str,
+    pools: tuple[Sequence[Pair], Sequence[Pair]],
+    cells: Sequence[wbc_segmentation.WhiteCell],
+    seeds: int,
+    steps: int,
+    kept: Path,
 ) -> dict[str, Any]:
-    """Train the small segmenter on every arm and score it on the held-out pictures; equal steps, equal seeds."""
-    found: dict[str, Any] = {}
-    for arm, (with_real, with_painted, augmentations) in ARMS.items():
-        runs = []
-        for seed in range(seeds):
-            pools = (real if with_real else [], painted if with_painted else [])
-            net = train_trimap_net(*pools, augmentations, steps=steps, seed=seed)
-            runs.append([trimap_dice(segment(net, cell.image), cell.trimap) for cell in cells])
-        means = {part: [round(float(np.mean([s[part] for s in run])), 4) for run in runs] for part in runs[0][0]}
-        found[arm] = {"dice": {part: round(float(np.mean(v)), 4) for part, v in means.items()}, "by_seed": means}
-        print(arm, found[arm]["dice"], flush=True)
+    """Train the small segmenter on one arm and score it on the held-out pictures; read the scores where they are kept.
+
+    Parameters
+    ----------
+    arm : str
+        A key of `ARMS`.
+    pools : (real pairs, painted pairs)
+    cells : sequence of WhiteCell
+    seeds, steps : int
+    kept : Path
+        JSON file.
+    """
+    if kept.is_file():
+        return read_json(kept)
+    with_real, with_painted, augmentations = ARMS[arm]
+    chosen = (pools[0] if with_real else [], pools[1] if with_painted else [])
+    runs = []
+    for seed in range(seeds):
+        net = train_trimap_net(*chosen, augmentations, steps=steps, seed=seed)
+        runs.append([trimap_dice(segment(net, cell.image), cell.trimap) for cell in cells])
+    means = {part: [round(float(np.mean([s[part] for s in run])), 4) for run in runs] for part in runs[0][0]}
+    found = {"dice": {part: round(float(np.mean(v)), 4) for part, v in means.items()}, "by_seed": means}
+    print(arm, found["dice"], flush=True)
+    write_json(kept, found)
     return found
 
 
@@ -176,7 +201,7 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/cyclegan"), help="where trainings are kept")
     parser.add_argument("--labelled", type=int, default=24, help="real pairs that the small segmenter is given")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the small segmenter per arm")
-    parser.add_argument("--steps", type=int, default=200, help="steps of each")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--model", type=Path, default=MODEL, help="where the generators go")
     given = parser.parse_args(argv)
@@ -188,7 +213,11 @@ def main(argv: Sequence[str] = ()) -> None:
 
     labelled = [(cell.image, cell.trimap) for cell in seen[:: len(seen) // given.labelled][: given.labelled]]
     made = [(painter.paint(cell.trimap), cell.trimap) for cell in seen]
-    arms = measure_augmentation(labelled, made, cells, given.seeds, given.steps)
+    arms = {}
+    for arm, (_, with_painted, _) in ARMS.items():
+        depends = [arm, given.labelled, given.seeds, given.steps, *([config.digest(), given.seed] * with_painted)]
+        kept = given.folder / "arms" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:16]}.json"
+        arms[arm] = measure_arm(arm, (labelled, made), cells, given.seeds, given.steps, kept)
     everything = train_trimap_net(
         [(cell.image, cell.trimap) for cell in seen], augmentations=("geometric",), steps=given.steps, seed=given.seed
     )

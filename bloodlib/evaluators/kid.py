@@ -138,6 +138,7 @@ def kid_with_floors(
     subset_size: int = SUBSET_SIZE,
     subsets: int = SUBSETS,
     halvings: int = HALVINGS,
+    ink: bool = True,
 ) -> dict:
     """Measure how far painted smears are from real ones, beside how far real ones are from real ones.
 
@@ -152,6 +153,9 @@ def kid_with_floors(
         Painted from masks of their own; a random half is taken each time.
     seed : int
     tiles_each, side_px, subset_size, subsets, halvings : int
+    ink : bool
+        Whether scale bars are looked for and avoided; False for sets that have none, where dark nuclei would be taken
+        for them.
 
     Returns
     -------
@@ -180,9 +184,9 @@ def kid_with_floors(
     for name, painted in stand_ins.items():
         if [s.name for s in painted] != [s.name for s in smears]:
             raise ValueError(f"stand_ins[{name!r}] must hold one smear for each real one, of the same name and order")
-    of_real = features(smears)
-    paired = {"flat colours": features([flat_coloured(s) for s in smears], smears)}
-    paired |= {name: features(list(painted), smears) for name, painted in stand_ins.items()}
+    of_real = features(smears, ink=ink)
+    paired = {"flat colours": features([flat_coloured(s) for s in smears], smears, ink)}
+    paired |= {name: features(list(painted), smears, ink) for name, painted in stand_ins.items()}
     free = {name: features(list(painted), ink=False) for name, painted in (others or {}).items()}
     groups = [s.group for s in smears]
     found: dict[str, list[Kid]] = {}

@@ -132,4 +132,4 @@ def by_thresholds(image: np.ndarray) -> np.ndarray:
     from skimage.filters import threshold_multiotsu
 
     green = image[..., 1]
-    return (NUCLEUS - np.digitize(green, threshold_multiotsu(green, 3))).astype(np.uint8)
+    return (NUCLEUS - np.digitize(green, threshold_multiotsu(green, 3), right=True)).astype(np.uint8)

@@ -1,6 +1,7 @@
 # Every target does all set-up that it needs; a second call does none of it again.
 #   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder]
 #   make test · make chapter NB=03 · make results · make bench · make refresh · make lock · make clean
+#   make lab (student notebooks) · make audit (barriers for readers) · make pdf
 PROFILE ?= smoke
 DATA    ?= phantom
 PYTHON  ?= python3
@@ -16,11 +17,11 @@ export BLOODLIB_DATA ?= $(abspath ../shared/data)
 export BLOODLIB_WEIGHTS ?= $(abspath ../shared/weights)
 endif
 
-.PHONY: book test chapter results bench refresh regression setup lock lint clean help
+.PHONY: book test chapter results bench refresh regression setup lock lint clean help lab audit pdf
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,3s/^# \{0,1\}//p' Makefile
+	@sed -n '1,4s/^# \{0,1\}//p' Makefile
 
 setup: $(READY)
 
@@ -64,6 +65,19 @@ refresh: $(READY)
 results: $(READY)
 	$(VENV)/bin/snakemake --snakefile table2.smk --cores 2 --jobs 1 --rerun-triggers input --keep-going \
 		--config profile=$(PROFILE) data=$(DATA)
+
+# Exercises without solutions, in build/lab; `make lab RUN=--run` runs each from top to bottom as well.
+lab: $(READY)
+	$(PY) -m tools.lab $(RUN)
+
+# Needs Chromium, and npm to fetch axe-core, which is not part of the book.
+audit: $(READY)
+	@mkdir -p build/axe
+	@test -f build/axe/package/axe.min.js || (cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz)
+	$(PY) -m tools.audit $(BUILD)/html --axe build/axe/package/axe.min.js
+
+pdf: $(READY)
+	$(PY) -m tools.pdf $(BUILD)/html $(BUILD)/book.pdf
 
 bench: $(READY)
 	$(PY) -m benchmarks

@@ -1,0 +1,50 @@
+"""The book as one page for printing: pages in the order of the contents, links and pictures still lead somewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tools import pdf
+
+HEAD = '<html><head><title>Book</title><link rel="stylesheet" href="../_static/a.css"></head><body>'
+SIDEBAR = '<nav class="bd-links"><a href="../notebooks/01.html">1</a><a href="https://x.org">out</a></nav>'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Give a site of two pages that link to each other."""
+    for folder in ("book", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "index.html").write_text("")
+    first = (
+        '<article class="x"><h1 id="top">A</h1><a href="../notebooks/01.html#end">on</a><script>1</script></article>'
+    )
+    second = (
+        '<article><p id="end">B</p><a href="../book/index.html#top">back</a><img src="../a.png"><details>c</details>'
+        '<div class="solution dropdown toggle-hidden">d</div></article>'
+    )
+    (tmp_path / "book" / "index.html").write_text(f"{HEAD}{SIDEBAR}{first}</body></html>")
+    (tmp_path / "notebooks" / "01.html").write_text(f"{HEAD}{second}</body></html>")
+    return tmp_path
+
+
+def test_links_lead_within_the_file_and_nothing_is_folded(site):
+    whole = BeautifulSoup(pdf.combined(site), "html.parser")
+    assert [article["id"] for article in whole.select("article")] == ["book-index--", "notebooks-01--"]
+    for link in whole.select("article a"):
+        assert whole.find(id=link["href"].lstrip("#")) is not None
+    assert whole.select_one("article:nth-of-type(2) a")["href"] == "#book-index--top"
+    assert whole.img["src"] == "a.png"
+    assert whole.select_one("link")["href"] == "_static/a.css"
+    assert whole.select_one("details").has_attr("open")
+    assert whole.select_one(".solution")["class"] == ["solution"]
+    assert whole.select("article script") == []
+
+
+def test_no_book_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="was the book built"):
+        pdf.pages(tmp_path)
+    assert pdf.main([str(tmp_path), str(tmp_path / "a.pdf")]) == 2

@@ -205,7 +205,9 @@ def test_every_set_has_licence_and_size():
 
 
 def test_unknown_names_and_splits_list_the_legal_ones():
-    with pytest.raises(ValueError, match=r"called 'chula'; names are phantom, chula_rbc12, bccd, a folder needs images/"):
+    with pytest.raises(
+        ValueError, match=r"called 'chula'; names are phantom, chula_rbc12, bccd, a folder needs images/"
+    ):
         bloodlib.load("chula")
     with pytest.raises(ValueError, match="split is 'dev'; allowed are train, fit, validation, test, all"):
         bloodlib.load("phantom", split="dev")

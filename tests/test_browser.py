@@ -189,12 +189,11 @@ def test_answers_are_folded_until_they_are_asked_for(page):
 
 
 def picture(page, selector):
-    """The pixels of an element as the screen shows them."""
-    x, y = page.centre_of(selector)
-    left, top = page.evaluate("[window.scrollX, window.scrollY]")
-    clip = {"x": left + x - 20, "y": top + y - 10, "width": 40, "height": 20, "scale": 1}
-    shot = page.send("Page.captureScreenshot", format="png", clip=clip)["data"]
-    return np.array(Image.open(io.BytesIO(b64decode(shot))).convert("RGB"))
+    """The pixels in the middle of an element as the screen shows them."""
+    x, y = (round(at) for at in page.centre_of(selector))
+    shot = page.send("Page.captureScreenshot", format="png")["data"]
+    whole = np.array(Image.open(io.BytesIO(b64decode(shot))).convert("RGB"))
+    return whole[y - 10 : y + 10, x - 20 : x + 20]
 
 
 def test_dark_mode_leaves_pixels_alone(page):

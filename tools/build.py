@@ -23,6 +23,7 @@ _ENTRY = re.compile(r'role="doc-biblioentry"')
 
 def mended(html: str) -> str:
     """Take out of a page what Jupyter Book writes and browsers or screen readers stumble over."""
+    html = html.replace('localStorage.getItem("mode") || ""', 'localStorage.getItem("mode") || "auto"')  # a first visit
     return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))
 
 

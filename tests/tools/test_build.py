@@ -37,3 +37,4 @@ def test_pages_lose_what_readers_stumble_over():
     )
     assert build.mended(f"<p>a</p>\n{thebe}<script>let z</script>") == "<p>a</p><script>let z</script>"
     assert build.mended('<div role="doc-biblioentry">') == '<div role="listitem">'
+    assert build.mended('m = localStorage.getItem("mode") || "";') == 'm = localStorage.getItem("mode") || "auto";'

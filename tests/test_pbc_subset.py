@@ -35,7 +35,9 @@ def test_unknown_splits_prefixes_and_sets_are_named(paths):
         split_paths(paths, "validation")
     with pytest.raises(ValueError, match="XY_1"):
         split_paths([*paths, "ig/XY_1.jpg"], "all")
-    with pytest.raises(ValueError, match="'phantom' is no set of single-cell pictures; there is wbc_segmentation, pbc_subset"):
+    with pytest.raises(
+        ValueError, match="'phantom' is no set of single-cell pictures; there is wbc_segmentation, pbc_subset"
+    ):
         load_cells("phantom")
     with pytest.raises(ValueError, match=r"no instance mask.*load_cells\('pbc_subset'\)"):
         load("pbc_subset")

@@ -144,12 +144,13 @@ def contrast(
     Returns
     -------
     Contrast or None
-        None where no seed was run in both arms under one configuration.
+        None where no seed was run in both arms under one configuration on one kind of device.
 
     Notes
     -----
-    Runs are paired where seed and configuration agree; of several configurations the one with most
-    pairs counts, so that an arm is never compared with one that trained longer.
+    Runs are paired where seed, configuration, kind of device and number format agree; of several
+    configurations the one with most pairs counts, so that an arm is never compared with one that
+    trained longer, nor differences between machines taken for differences between arms.
 
     A draw takes test groups (slides) with replacement, then images within each, the same ones for
     every seed since all seeds saw the same images; seeds are averaged. For detection the score of an
@@ -206,11 +207,17 @@ def contrast(
 
 
 def _pairs(first: Scored, second: Scored) -> list[tuple[int, int]]:
-    """Pair the rows of two arms by configuration and seed, all of one configuration."""
-    places = {(r.get("config_hash"), r["seed"]): k for k, r in enumerate(second.runs)}
-    keys = [(r.get("config_hash"), r["seed"]) for r in first.runs]
+    """Pair the rows of two arms by configuration, seed and what they were computed on, all of one configuration."""
+    places = {_pairing(r): k for k, r in enumerate(second.runs)}
+    keys = [_pairing(r) for r in first.runs]
     counts = Counter(key[0] for key in keys if key in places)
     return [(k, places[key]) for k, key in enumerate(keys) if key in places and key[0] == counts.most_common(1)[0][0]]
+
+
+def _pairing(run: Mapping[str, Any]) -> tuple[str | None, int, str, str]:
+    """Give what two runs must share: "cpu, 2 threads, bfloat16" is "cpu" and "bfloat16", whatever the threads."""
+    device = run.get("device", "").split(", ")
+    return run.get("config_hash"), run["seed"], device[0], device[-1]
 
 
 def _painters(runs: Sequence[dict[str, Any]], differences: np.ndarray) -> PainterSpread | None:

@@ -134,6 +134,15 @@ def test_arms_are_paired_by_seed_and_configuration():
     assert list(contrasts.contrast(runs, "fcn8s", "SD", "RD", rng()).by_seed) == [1, 2]
 
 
+def test_arms_are_paired_on_one_kind_of_device():
+    runs = pair([0.6] * 4, [0.5] * 4, seeds=3, device="cpu, 1 threads, bfloat16")
+    for second, device in zip(
+        runs[3:], ("cpu, 2 threads, bfloat16", "cpu, 1 threads, float32", "A GPU, bfloat16"), strict=True
+    ):
+        second["device"] = device
+    assert list(contrasts.contrast(runs, "fcn8s", "SD", "RD", rng()).by_seed) == [0]  # threads are no difference
+
+
 def test_sets_are_never_mixed():
     runs = [record("fcn8s", "RD", 0, [0.5] * 4), record("fcn8s", "RD", 1, [0.5] * 4, dataset="phantom")]
     with pytest.raises(ValueError, match="mixed"):

@@ -128,7 +128,7 @@ def cost(runs: list[dict[str, Any]]) -> str:
 
 
 def run_times(path: Path) -> str:
-    """Write how long the chapters took, as ``python -m tools.lab --times`` stored it, one column per build."""
+    """Write how long the chapters took, as ``python -m tools.times`` stored it, one column per build."""
     if not path.exists():
         return "No run times are stored in this checkout."
     builds = read_json(path)["builds"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 UPSAMPLING = ("transposed", "resize")
 GAN_LOSSES = ("lsgan", "log")
@@ -180,17 +183,23 @@ PRESETS: dict[str, GanConfig] = {
 }
 
 
-def preset(profile: str, **overrides: Any) -> GanConfig:
-    """Give a preset with some of its fields replaced.
+def chosen(presets: Mapping[str, T], profile: str, overrides: Mapping[str, Any], what: str) -> T:
+    """Give a preset with some of its fields replaced; `what` is the thing that has the settings, in words.
 
     Raises
     ------
     ValueError
         If the profile or a field does not exist.
     """
-    if profile not in PRESETS:
-        raise ValueError(f"profile is {profile!r}; it can be {', '.join(PRESETS)}")
-    unknown = sorted(set(overrides) - set(GanConfig.__dataclass_fields__))
+    if profile not in presets:
+        raise ValueError(f"profile is {profile!r}; it can be {', '.join(presets)}")
+    known = [field.name for field in fields(presets[profile])]
+    unknown = sorted(set(overrides) - set(known))
     if unknown:
-        raise ValueError(f"unknown setting {unknown[0]!r}; a painter has {', '.join(GanConfig.__dataclass_fields__)}")
-    return replace(PRESETS[profile], **overrides)
+        raise ValueError(f"unknown setting {unknown[0]!r}; {what} has {', '.join(known)}")
+    return replace(presets[profile], **overrides)
+
+
+def preset(profile: str, **overrides: Any) -> GanConfig:
+    """Give a painter's preset with some of its fields replaced; errors as in `chosen`."""
+    return chosen(PRESETS, profile, overrides, "a painter")

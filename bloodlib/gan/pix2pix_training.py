@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .checkpoint import (
     restore_networks,
     write_checkpoint,
 )
+from .config import chosen
 from .pix2pix import PatchGAN, UNet, discriminator_loss, generator_loss
 from .precision import make_fabric, memory_kept
 
@@ -80,19 +81,8 @@ PRESETS = {
 
 
 def preset(profile: str, **overrides: Any) -> Pix2pixConfig:
-    """Give a preset with some of its fields replaced.
-
-    Raises
-    ------
-    ValueError
-        If the profile or a field does not exist.
-    """
-    if profile not in PRESETS:
-        raise ValueError(f"profile is {profile!r}; it can be {', '.join(PRESETS)}")
-    unknown = sorted(set(overrides) - set(Pix2pixConfig.__dataclass_fields__))
-    if unknown:
-        raise ValueError(f"unknown setting {unknown[0]!r}; there are {', '.join(Pix2pixConfig.__dataclass_fields__)}")
-    return replace(PRESETS[profile], **overrides)
+    """Give a preset with some of its fields replaced; errors as in `bloodlib.gan.config.chosen`."""
+    return chosen(PRESETS, profile, overrides, "this painter")
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

@@ -147,6 +147,9 @@ def _add_fit(below) -> None:
     )
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--seed", type=int, default=0)
+    text = "GPUs, or processes where there is none, that share every batch (default 1)"
+    fit.add_argument("--devices", type=_positive, default=1, metavar="N", help=text)
+    fit.add_argument("--batch", type=_positive, metavar="N", help="samples of one step, instead of the profile's")
     _add_dry_run(fit)
 
 

@@ -132,12 +132,31 @@ def masks(chosen: argparse.Namespace) -> None:
 
 def fit(chosen: argparse.Namespace) -> None:
     """Train a painter."""
+    from bloodlib.gan.precision import is_first
+    from bloodlib.gan.training import NonFiniteLossError
+
     overrides, smears = setting_values(chosen.settings), load_set(chosen, "fit", chosen.size)
+    if chosen.batch:
+        overrides["stages"] = _with_batch(chosen.profile, chosen.batch)
     if chosen.dry_run:
         print(_fit_plan(chosen, smears, overrides))
         return
-    bloodlib.Synthesizer.fit(smears, chosen.profile, chosen.output, chosen.seed, **overrides)
-    print(f"Model in {chosen.output}; next: bloodlib generate {chosen.output} -n 900 -o synthetic")
+    try:
+        bloodlib.Synthesizer.fit(
+            smears, chosen.profile, chosen.output, chosen.seed, devices=chosen.devices, **overrides
+        )
+    except NonFiniteLossError as error:
+        raise ValueError(error) from error
+    if is_first(chosen.devices):
+        print(f"Model in {chosen.output}; next: bloodlib generate {chosen.output} -n 900 -o synthetic")
+
+
+def _with_batch(profile: str, batch: int) -> tuple[Any, ...]:
+    from dataclasses import replace
+
+    from bloodlib.gan.config import preset
+
+    return tuple(replace(stage, batch=batch) for stage in preset(profile).stages)
 
 
 def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> str:

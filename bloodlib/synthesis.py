@@ -21,13 +21,15 @@ from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
 from .gan.data import fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
+from .gan.precision import is_first
 from .gan.styles import Styles
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
 from .release import CONFIG, FORMAT, locate, read_model, reading
+from .sampler.mask import Mask
 from .sampler.masks import MaskGenerator
 from .smears import Smear
-from .writing import draw_cells, write_smears
+from .writing import write_smears
 
 
 @dataclass(eq=False)
@@ -75,6 +77,7 @@ class Synthesizer:
         seed: int = 0,
         progress: bool = True,
         layout: Mapping[str, Any] | None = None,
+        devices: int = 1,
         **overrides: Any,
     ) -> Synthesizer:
         """Fit shapes and layout, train the painter, find its styles, save it all.
@@ -93,6 +96,8 @@ class Synthesizer:
             Whether to show a progress bar.
         layout : mapping, optional
             Arguments of `MaskGenerator.fit` other than its defaults, such as ``{"overlap": 0.1}``.
+        devices : int
+            GPUs, or processes on a machine without, that share every batch; as in `bloodlib.gan.precision.make_fabric`.
         **overrides
             Fields of `bloodlib.gan.config.GanConfig` that replace the preset's.
 
@@ -120,11 +125,11 @@ class Synthesizer:
                     "choose another folder, or remove this one to train again"
                 )
             return cls.load(folder)
-        with nullcontext() if folder is None else alone_in(folder):
+        with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
             smears = list(smears)
-            masks = MaskGenerator.fit(smears, **(layout or {}))
+            masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **(layout or {}))
             objects = ObjectDatabase.fit(smears) if config.objects else None
-            trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity)
+            trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity, devices=devices)
             trainer.run()
             seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
             features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
@@ -145,9 +150,10 @@ class Synthesizer:
             }
             trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
             made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
-            if folder is not None:
+            if folder is not None and trainer.fabric.is_global_zero:
                 made.save(folder)
                 (folder / CHECKPOINT).unlink(missing_ok=True)
+            trainer.fabric.barrier()
             return made
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -303,8 +309,8 @@ class Synthesizer:
 
         Notes
         -----
-        Classes are drawn cell by cell, after the mask: shapes and places do not depend on them, since the
-        shape database does not keep classes apart.
+        The class of each cell is drawn first, then its shape among those of its class (any, where no whole cell of
+        that class was seen), then its looks. Places do not depend on classes.
         """
         shares = class_shares(classes, self.config.cell_classes)
         return self.make(rng, shape, style, count, name, shares, fast)[0]
@@ -320,9 +326,9 @@ class Synthesizer:
         fast: bool = False,
     ) -> tuple[Smear, dict[str, Any]]:
         """Draw a smear as `sample` does, its classes' shares checked already, and say what a manifest holds of it."""
-        mask = draw_cells(self.layout, rng, shape, count)
+        mask = self.draw_cells(rng, shape, count, shares)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
-        classes = self.styles.draw_classes(rng, mask.placed, shares)
+        classes = np.zeros(mask.placed, dtype=np.int64) if mask.classes is None else mask.classes
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
         features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
         image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng, fast=fast)
@@ -330,6 +336,19 @@ class Synthesizer:
         if self.config.cell_classes > 1:
             facts["classes"] = classes.tolist()
         return Smear(image, mask.instances, classes, name), facts
+
+    def draw_cells(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, int] | None = None,
+        count: int | None = None,
+        shares: np.ndarray | None = None,
+    ) -> Mask:
+        """Draw a mask as `sample` does; without a count it has a cell at least, since readers refuse an empty mask."""
+        if self.config.cell_classes > 1:
+            shares = self.styles.draw_shares(rng) if shares is None else shares
+        mask = self.layout.sample(rng, shape, count, shares)
+        return mask if mask.placed or count is not None else self.layout.sample(rng, shape, 1, shares)
 
     def write(
         self,

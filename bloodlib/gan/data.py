@@ -29,6 +29,13 @@ class Batch:
     noise: Tensor  # float32 (N, 1, H, W)
     names: tuple[str, ...]
 
+    def part(self, which: int, of: int) -> Batch:
+        """Give what one of several devices sees of the batch; the names stay those of the whole."""
+        if of == 1:
+            return self
+        tensors = (self.image, self.instances, self.kinds, self.features, self.noise)
+        return Batch(*(x if x is None else x[which::of] for x in tensors), self.names)
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:

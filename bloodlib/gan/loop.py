@@ -53,6 +53,8 @@ class Loop:
         Hash of configuration, seed and data; a checkpoint of another one is refused.
     recorded : sequence of str
         Names of what `history` holds of each step.
+    devices : int
+        As in `make_fabric`.
 
     Notes
     -----
@@ -61,9 +63,17 @@ class Loop:
     between steps but what a network's buffers hold.
     """
 
-    def __init__(self, folder: Path | None, seed: int, precision: str, identity: str, recorded: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        seed: int,
+        precision: str,
+        identity: str,
+        recorded: Sequence[str],
+        devices: int = 1,
+    ) -> None:
         self.folder, self.seed, self.identity = folder, seed, identity
-        self.fabric = make_fabric(precision)
+        self.fabric = make_fabric(precision, devices)
         self.history: dict[str, list[float]] = {name: [] for name in recorded}
         self._pending: dict[str, Tensor] = {}
 
@@ -90,7 +100,8 @@ class Loop:
     def _open(self, tensorboard_every: int) -> None:
         """Go on from the folder's checkpoint, if there is one, and open the journal."""
         if self.folder is not None:
-            clear_partial(self.folder)
+            if self.fabric.is_global_zero:
+                clear_partial(self.folder)
             path = self.folder / CHECKPOINT
             if path.is_file():
                 tensors, state = read_checkpoint(path)
@@ -123,6 +134,8 @@ class Loop:
             optimiser.zero_grad()
         joined, losses = model(*inputs)
         values = {name: float(loss) for name, loss in losses.items()}
+        if self.fabric.world_size > 1:  # those of the whole batch, so that all processes stop at the same step
+            values = {name: float(mean) for name, mean in self.fabric.all_reduce(values).items()}
         self._check({f"loss {name!r}": value for name, value in values.items()}, names)
         self.fabric.backward(joined)
         self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, names)

@@ -1,4 +1,4 @@
-"""Which number format and which memory the networks are trained in, decided by what the machine can do."""
+"""On which devices, in which number format and memory the networks are trained, decided by what the machine can do."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of settings in glibc's malloc.h
 _USUAL = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}  # where glibc's own adaptation ends
 _NEVER = 2**31 - 1
+_STARTED_BY_FABRIC = "LT_CLI_USED"  # the variable that `fabric run` sets
 
 
 def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
@@ -47,16 +48,33 @@ def working_type(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
-def make_fabric(precision: str) -> Fabric:
-    """Choose device and number format; several devices only where `fabric run` started this process.
+def is_first(devices: int) -> bool:
+    """Say whether this process, among those that train together, is the one that writes; also before they have met."""
+    if devices == 1 and not os.environ.get(_STARTED_BY_FABRIC):
+        return True
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def make_fabric(precision: str, devices: int = 1) -> Fabric:
+    """Choose devices and number format, and start the processes of the other devices.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
         "auto" is bfloat16 autocast where `autocast_dtype` finds it in hardware, float32 elsewhere.
+    devices : int
+        GPUs of this machine, or processes where it has none; where `fabric run` started this process, it decides.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many GPUs, or several devices are asked for in a notebook.
 
     Notes
     -----
+    The first process starts the others by calling its own command line again, so that several devices need a
+    program that can be called: the command line, or a script.
+
     How far apart the two end was measured on smears of 64×80 px, with networks of 4 filters after 9
     steps of one seed: paintings differ by 1.4 and 2.9 grey levels on average (two seeds) with
     ``norm="pixel"``, where another seed makes 22 and 26; the paper's instance normalisation, over few
@@ -70,8 +88,13 @@ def make_fabric(precision: str) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     probe = "cuda" if torch.cuda.is_available() else "cpu"
     mixed = precision == "bfloat16" or (precision == "auto" and autocast_dtype(probe) is torch.bfloat16)
-    devices = "auto" if os.environ.get("LT_CLI_USED") else 1
-    fabric = Fabric(devices=devices, precision="bf16-mixed" if mixed else "32-true")
+    gpus = torch.cuda.device_count()
+    if devices < 1 or (gpus and devices > gpus):
+        raise ValueError(f"devices is {devices}; allowed is {f'1 to {gpus}, the GPUs here' if gpus else '1 or more'}")
+    if devices > 1 and hasattr(sys, "ps1"):
+        raise ValueError(f"devices is {devices} in an interactive session; call `bloodlib fit … --devices {devices}`")
+    chosen = "auto" if os.environ.get(_STARTED_BY_FABRIC) else devices
+    fabric = Fabric(devices=chosen, precision="bf16-mixed" if mixed else "32-true")
     fabric.launch()
     return fabric
 

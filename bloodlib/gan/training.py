@@ -46,6 +46,13 @@ class Trainer(Loop):
     progress : bool
     identity : str
         Hash of configuration, seed and data; a checkpoint of another one is refused.
+    devices : int
+        As in `bloodlib.gan.precision.make_fabric`; every batch is shared out evenly among them.
+
+    Raises
+    ------
+    ValueError
+        If a batch cannot be shared out evenly.
 
     Notes
     -----
@@ -53,7 +60,9 @@ class Trainer(Loop):
     (seed, s, t). A checkpoint therefore holds networks, optimiser moments, step and loss history
     in one file, written beside its place and renamed: killed at any instant, training goes on from
     the last one to the same weights as if it had never stopped (on the same machine, with the same
-    number of threads). How to read the curves: `bloodlib.gan.objective.Objective`.
+    number of threads). Several devices draw the same batches and take disjoint parts of them, so that the
+    losses are those of one device but for rounding; the first one writes.
+    How to read the curves: `bloodlib.gan.objective.Objective`.
     """
 
     def __init__(
@@ -65,8 +74,11 @@ class Trainer(Loop):
         seed: int = 0,
         progress: bool = False,
         identity: str = "",
+        devices: int = 1,
     ) -> None:
-        super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"))
+        _check_shares(config, devices)
+        super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"), devices)
+        _check_shares(config, self.fabric.world_size)
         self.config, self.progress = config, progress
         self.smears = [label(smear, config) for smear in smears]
         with torch.random.fork_rng(devices=[]):
@@ -119,9 +131,9 @@ class Trainer(Loop):
         """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
         left = math.inf if stop_after is None else stop_after
         totals = [stage.step_count(len(self.smears)) for stage in self.config.stages]
-        done = sum(totals[: self.stage]) + self.step
+        done, silent = sum(totals[: self.stage]) + self.step, not (self.progress and self.fabric.is_global_zero)
         try:
-            with memory_kept(), tqdm(total=sum(totals), initial=done, disable=not self.progress, unit="step") as bar:
+            with memory_kept(), tqdm(total=sum(totals), initial=done, disable=silent, unit="step") as bar:
                 while self.stage < 2:
                     bar.set_description(f"stage {self.stage + 1} of 2")
                     left -= self._run_stage(self.config.stages[self.stage], totals[self.stage], left, bar)
@@ -171,7 +183,8 @@ class Trainer(Loop):
         """Draw the batches of this stage from the present step on; beside a GPU, each while the one before is used."""
 
         def draw(step: int) -> Batch:
-            return crops.draw(np.random.default_rng([self.seed, self.stage, step, self.fabric.global_rank]))
+            whole = crops.draw(np.random.default_rng([self.seed, self.stage, step, 0]))
+            return whole.part(self.fabric.global_rank, self.fabric.world_size)
 
         if self.fabric.device.type == "cpu":
             yield from map(draw, range(self.step, total))
@@ -221,3 +234,12 @@ class Trainer(Loop):
         self.journal.picture(overall, f"step-{overall:06d}", np.hstack(tiles))
         if overall == 1:
             self.journal.picture(overall, "real", np.hstack(real))
+
+
+def _check_shares(config: GanConfig, devices: int) -> None:
+    for stage in config.stages:
+        if stage.batch % devices:
+            raise ValueError(
+                f"batch is {stage.batch}, which {devices} devices cannot share evenly; give a multiple of {devices} "
+                "(`--batch` of `bloodlib fit`), or fewer devices"
+            )

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
 from ._files import LOCK, alone_in, read_json, write_json
-from .sampler.masks import CrowdedWarning, Mask, MaskGenerator
+from .sampler.masks import CrowdedWarning
 from .sampler.writing import amodal_annotations, amodal_coco
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def write_smears(
                 done += written
                 write_json(folder / "manifest.json", {**head, "smears": done})
                 bar.update(len(written))
-        _write_coco(synthesizer, folder, done, shape)
+        _write_coco(synthesizer, folder, done, shape, shares)
     crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
     if crowded:
         warnings.warn(
@@ -60,14 +60,6 @@ def write_smears(
             CrowdedWarning,
             stacklevel=3,
         )
-
-
-def draw_cells(
-    layout: MaskGenerator, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None
-) -> Mask:
-    """Draw a mask with at least one cell: for a small canvas none may be drawn, and readers refuse an empty mask."""
-    mask = layout.sample(rng, shape, count)
-    return mask if mask.placed or count is not None else layout.sample(rng, shape, 1)
 
 
 def _begun(folder: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
@@ -106,7 +98,13 @@ def _write_some(
     return written
 
 
-def _write_coco(synthesizer: Synthesizer, folder: Path, done: list[dict[str, Any]], shape: tuple[int, int]) -> None:
+def _write_coco(
+    synthesizer: Synthesizer,
+    folder: Path,
+    done: list[dict[str, Any]],
+    shape: tuple[int, int],
+    shares: np.ndarray | None,
+) -> None:
     from .io import read_folder, write_coco
 
     for path in (folder / "instances").glob("*.png"):
@@ -118,7 +116,7 @@ def _write_coco(synthesizer: Synthesizer, folder: Path, done: list[dict[str, Any
     several = synthesizer.config.cell_classes > 1
     names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
     if synthesizer.layout.config.overlap:
-        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, names), indent=None)
+        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, shares, names), indent=None)
     elif several:
         classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
         write_coco(folder / "coco.json", classed, names)
@@ -127,14 +125,18 @@ def _write_coco(synthesizer: Synthesizer, folder: Path, done: list[dict[str, Any
 
 
 def _amodal(
-    synthesizer: Synthesizer, done: list[dict[str, Any]], shape: tuple[int, int], class_names: Sequence[str]
+    synthesizer: Synthesizer,
+    done: list[dict[str, Any]],
+    shape: tuple[int, int],
+    shares: np.ndarray | None,
+    class_names: Sequence[str],
 ) -> dict[str, Any]:
     """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
     written = []
     for entry in done:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CrowdedWarning)
-            mask = draw_cells(synthesizer.layout, np.random.default_rng(entry["seed"]), shape)
+            mask = synthesizer.draw_cells(np.random.default_rng(entry["seed"]), shape, shares=shares)
         cells = amodal_annotations(mask)
         for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
             cell["category_id"] = kind + 1

@@ -194,10 +194,12 @@ class Styles:
         """
         if self.cell_classes == 1:
             return np.zeros(count, dtype=np.int64)
-        if shares is None:
-            seen = self.class_shares
-            shares = seen[rng.choice(np.flatnonzero(seen.any(axis=1)))]
-        return rng.choice(self.cell_classes, size=count, p=shares)
+        return rng.choice(self.cell_classes, size=count, p=self.draw_shares(rng) if shares is None else shares)
+
+    def draw_shares(self, rng: np.random.Generator) -> np.ndarray:
+        """Give the shares of the classes in a smear drawn at random, float64 (cell_classes,)."""
+        seen = self.class_shares
+        return seen[rng.choice(np.flatnonzero(seen.any(axis=1)))]
 
     def sample(
         self,

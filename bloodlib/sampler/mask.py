@@ -28,7 +28,8 @@ class Mask:
     ``trials`` int (placed,): locations drawn from P until one could hold the cell (beyond ``tries`` of the
     configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`);
     ``amodal`` for each cell (row, column, bool (h, w)): where its box begins and its shape in it, whole:
-    also what the border cuts (row or column may be below 0) or cells on top of it hide.
+    also what the border cuts (row or column may be below 0) or cells on top of it hide;
+    ``classes`` int (placed,): class of each cell, where shares of the classes were asked for, else None.
     """
 
     instances: np.ndarray
@@ -39,6 +40,7 @@ class Mask:
     shape_ids: np.ndarray
     trials: np.ndarray
     amodal: tuple[tuple[int, int, np.ndarray], ...]
+    classes: np.ndarray | None = None
 
     @property
     def order(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from .layout import Layout
 from .mask import CrowdedWarning, Mask
 from .placement import PlacementConfig
 from .requested import whole_count, whole_shape
-from .shapes import ShapeConfig, ShapeDatabase, cut_shapes
+from .shapes import ShapeConfig, ShapeDatabase, crop_cells, uncut_cells
 from .writing import write_masks
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class MaskGenerator:
         law: Mapping[str, float] | None = None,
         layout: str | FitConfig | LayoutConstants = "given",
         augment: bool = True,
+        keep_classes: bool = False,
         **options,
     ) -> MaskGenerator:
         """Measure the smears and cut out their shapes, reading each smear once (a fitted layout reads them again).
@@ -91,6 +92,8 @@ class MaskGenerator:
             such choice. Then placement, variant, core, sigma_px, n_init, law and snap are not looked at.
         augment : bool
             Whether drawn shapes are rotated, scaled and flipped.
+        keep_classes : bool
+            Whether shapes keep the class of the cell that they were cut from, so that a mix can be asked for.
         **options
             Other fields of `MaskConfig`.
 
@@ -108,13 +111,15 @@ class MaskGenerator:
         law_options(config)
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
         varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
-        measures, cut, sides = [], [], []
+        measures, cut, classes, sides = [], [], [], []
         if layout != "given" and not isinstance(layout, LayoutConstants) and not isinstance(smears, Sequence):
             smears = list(smears)  # to be read again
         for smear in smears:
             cells = measure_cells(smear.instances, smear.image)
             measures.append(cells)
-            cut.extend(cut_shapes(smear, cells))
+            uncut = uncut_cells(smear, cells)
+            cut.extend(crop_cells(smear, cells, uncut))
+            classes.extend(smear.classes[uncut])
             sides.append(smear.instances.shape)
         table = Table1.of(measures)
         if cell_size_px is None:
@@ -128,7 +133,7 @@ class MaskGenerator:
 
                 layout = fit_layout(smears, None if layout == "fitted" else layout).constants
             masks = layout.apply(masks)
-        return cls(ShapeDatabase.select(cut, varied), masks)
+        return cls(ShapeDatabase.select(cut, varied, classes if keep_classes else None), masks)
 
     def draw_count(self, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> int:
         """Draw the number of cells, n ~ Norm(mean, std), never below 0.
@@ -143,7 +148,13 @@ class MaskGenerator:
         share = height * width / (config.shape[0] * config.shape[1])
         return max(0, round(rng.normal(config.count_mean * share, config.count_std * share)))
 
-    def sample(self, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None) -> Mask:
+    def sample(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, int] | None = None,
+        count: int | None = None,
+        shares: np.ndarray | None = None,
+    ) -> Mask:
         """Draw one mask.
 
         Parameters
@@ -153,6 +164,9 @@ class MaskGenerator:
             In pixels; that of the fitted smears if not given.
         count : int, optional
             Cells requested; drawn with `draw_count` if not given.
+        shares : float (k,), optional
+            Of the cells' classes 0..k-1, summing to 1. Each cell's class is drawn by them, and its shape
+            among those of its class; any shape if not given, or where the class has none.
 
         Returns
         -------
@@ -165,7 +179,7 @@ class MaskGenerator:
         ValueError
             If the shape is not two whole numbers of pixels, or the count no whole number of 0 or more.
         """
-        mask = self.draw(rng, shape, count)
+        mask = self.draw(rng, shape, count, shares)
         if mask.placed < mask.requested:
             height, width = mask.instances.shape
             warnings.warn(
@@ -175,22 +189,38 @@ class MaskGenerator:
             )
         return mask
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, int] | None = None, count: int | None = None) -> Mask:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        shape: tuple[int, int] | None = None,
+        count: int | None = None,
+        shares: np.ndarray | None = None,
+    ) -> Mask:
         """Draw one mask as `sample` does, leaving it to the caller to see whether all cells found room."""
         shape = whole_shape(self.config.shape if shape is None else shape)
         requested = self.draw_count(rng, shape) if count is None else whole_count(count)
         layout = Layout(self.config, shape, self.shapes.reach_px, requested, rng)
-        layout.fill(self.shapes.draw)
-        placed = layout.canvas.count
+        classes: list[int] = []  # of every cell that a place was looked for
+        shape_ids: list[int] = []
+
+        def draw_classed(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+            classes.append(int(rng.choice(len(shares), p=shares)))
+            piece, shape_id = self.shapes.draw(rng, self.shapes.of_class(classes[-1]))
+            shape_ids.append(shape_id)
+            return piece, len(shape_ids) - 1
+
+        layout.fill(self.shapes.draw if shares is None else draw_classed)
+        placed, drawn = layout.canvas.count, np.array(layout.shape_ids, dtype=int)
         return Mask(
             instances=layout.canvas.instances,
             colour_of=np.array(layout.canvas.colours, dtype=np.uint8),
             centres=layout.centres[:placed],
             requested=requested,
             placed=placed,
-            shape_ids=np.array(layout.shape_ids, dtype=int),
+            shape_ids=drawn if shares is None else np.array(shape_ids, dtype=int)[drawn],
             trials=np.array(layout.trials, dtype=int),
             amodal=tuple(layout.canvas.cells),
+            classes=None if shares is None else np.array(classes, dtype=int)[drawn],
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -110,12 +110,19 @@ def cut_shapes(smear: Smear, cells: CellMeasures | None = None, config: ShapeCon
     that only touch share little, so what shares more than `ShapeConfig.max_contact` is left out.
     """
     cells = measure_cells(smear.instances) if cells is None else cells
+    return crop_cells(smear, cells, uncut_cells(smear, cells, config))
+
+
+def uncut_cells(smear: Smear, cells: CellMeasures, config: ShapeConfig | None = None) -> np.ndarray:
+    """Say which cells neither the border nor a neighbour cuts, int (k,) from 0 on; see `cut_shapes`."""
     contact = contact_share(smear.instances)
-    shapes = []
-    for k in np.flatnonzero(cells.complete & (contact <= (config or ShapeConfig()).max_contact)):
-        r0, c0, r1, c1 = cells.box[k]
-        shapes.append(smear.instances[r0:r1, c0:c1] == k + 1)
-    return shapes
+    return np.flatnonzero(cells.complete & (contact <= (config or ShapeConfig()).max_contact))
+
+
+def crop_cells(smear: Smear, cells: CellMeasures, which: Iterable[int]) -> list[np.ndarray]:
+    """Crop the shapes of some cells, numbered from 0 on, to their bounding boxes: bool (h, w) each."""
+    boxes = ((k, *cells.box[k]) for k in which)
+    return [smear.instances[r0:r1, c0:c1] == k + 1 for k, r0, c0, r1, c1 in boxes]
 
 
 class ShapeDatabase:
@@ -126,11 +133,13 @@ class ShapeDatabase:
     shapes : sequence of bool (h, w)
         Each cropped to its bounding box.
     config : ShapeConfig
+    classes : int (n,), optional
+        Class of the cell that each shape was cut from, where classes are to be kept apart.
 
     Raises
     ------
     ValueError
-        If there is no shape, or one of them has no pixel or lies in several pieces.
+        If there is no shape, or one of them has no pixel or lies in several pieces, or has no class.
 
     Notes
     -----
@@ -138,13 +147,21 @@ class ShapeDatabase:
     smears and are augmented by rotation, scale and flips. Book: chapter 02.
     """
 
-    def __init__(self, shapes: Sequence[np.ndarray], config: ShapeConfig | None = None) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[np.ndarray],
+        config: ShapeConfig | None = None,
+        classes: Sequence[int] | np.ndarray | None = None,
+    ) -> None:
         if not len(shapes):
             raise ValueError("no cell shape to draw from: the masks hold no complete cell that passes the rules")
         self.shapes = tuple(np.ascontiguousarray(shape, dtype=bool) for shape in shapes)
         for k, shape in enumerate(self.shapes):
             self._check(shape, f"shapes[{k}]")
         self.config = config or ShapeConfig()
+        self.classes = None if classes is None else np.asarray(classes, dtype=np.int64)
+        if self.classes is not None and self.classes.shape != (len(shapes),):
+            raise ValueError(f"classes has shape {self.classes.shape} for {len(shapes)} shapes; needed is one for each")
         self.dropped: dict[str, int] = {}
         self._soft: list[SoftShape | None] = [None] * len(self.shapes)  # each softened when first drawn
 
@@ -181,7 +198,12 @@ class ShapeDatabase:
         return database
 
     @classmethod
-    def select(cls, shapes: Sequence[np.ndarray], config: ShapeConfig | None = None) -> ShapeDatabase:
+    def select(
+        cls,
+        shapes: Sequence[np.ndarray],
+        config: ShapeConfig | None = None,
+        classes: Sequence[int] | np.ndarray | None = None,
+    ) -> ShapeDatabase:
         """Keep the shapes that are one whole cell by the rules of `ShapeConfig`.
 
         Notes
@@ -205,7 +227,8 @@ class ShapeDatabase:
         for rule, breaks in rules.items():
             dropped[rule] = int(np.count_nonzero(kept & breaks))
             kept &= ~breaks
-        database = cls([shape for (shape, _), keep in zip(whole, kept, strict=True) if keep], config)
+        classes = None if classes is None else np.asarray(classes, dtype=np.int64)[kept]
+        database = cls([shape for (shape, _), keep in zip(whole, kept, strict=True) if keep], config, classes)
         database.dropped = dropped
         return database
 
@@ -215,7 +238,7 @@ class ShapeDatabase:
 
     def scaled(self, factor: float) -> ShapeDatabase:
         """Give the same shapes at another magnification."""
-        return ShapeDatabase([warp(shape, scale=factor) for shape in self.shapes], self.config)
+        return ShapeDatabase([warp(shape, scale=factor) for shape in self.shapes], self.config, self.classes)
 
     @cached_property
     def reach_px(self) -> int:
@@ -228,14 +251,25 @@ class ShapeDatabase:
             self._soft[index] = SoftShape.of(self.shapes[index], self.config.scale[0])
         return self._soft[index]
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    def of_class(self, kind: int) -> np.ndarray:
+        """Number the shapes that a cell of a class can have, int (m,): all, where none was cut from that class."""
+        own = np.flatnonzero(self.classes == kind) if self.classes is not None else ()
+        return own if len(own) else np.arange(len(self.shapes))
+
+    def draw(self, rng: np.random.Generator, among: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """Draw a shape, vary it, and say which one it was.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        among : int (m,), optional
+            Numbers of the shapes to choose from.
 
         Returns
         -------
         bool (h, w), int
         """
-        index = int(rng.integers(len(self.shapes)))
+        index = int(rng.integers(len(self.shapes)) if among is None else among[rng.integers(len(among))])
         # The same numbers are drawn whatever is switched on, so that layouts stay comparable.
         turn, size, up, across = rng.random(4).tolist()
         config = self.config
@@ -254,10 +288,11 @@ class ShapeDatabase:
         return self.draw(rng)[0]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Pack the shapes into two arrays, one bit per pixel."""
+        """Pack the shapes into two arrays, one bit per pixel, and their classes into a third where they are known."""
         bits = np.concatenate([shape.ravel() for shape in self.shapes])
         sizes = np.array([shape.shape for shape in self.shapes], dtype=np.int32)
-        return {"shape_bits": np.packbits(bits), "shape_sizes": sizes}
+        arrays = {"shape_bits": np.packbits(bits), "shape_sizes": sizes}
+        return arrays if self.classes is None else {**arrays, "shape_classes": self.classes.astype(np.int32)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], config: ShapeConfig | None = None) -> ShapeDatabase:
@@ -266,4 +301,5 @@ class ShapeDatabase:
         ends = np.cumsum(sizes.prod(axis=1))
         bits = np.unpackbits(np.asarray(arrays["shape_bits"]), count=int(ends[-1])).astype(bool)
         parts = np.split(bits, ends[:-1])
-        return cls([part.reshape(size) for part, size in zip(parts, sizes, strict=True)], config)
+        shapes = [part.reshape(size) for part, size in zip(parts, sizes, strict=True)]
+        return cls(shapes, config, arrays.get("shape_classes"))

@@ -343,3 +343,57 @@ def test_a_cell_that_the_border_would_cut_in_two_lies_elsewhere():
     for seed in range(20):
         mask = quietly(masks, np.random.default_rng(seed), count=4)
         assert np.array_equal(partition(colours_to_instances(mask.colours)), partition(mask.instances))
+
+
+def classed_masks():
+    """Shapes of three classes: discs, bars, and a third that no whole cell had."""
+    shapes = [disc(6), disc(7), np.ones((4, 16), bool)]
+    config = MaskConfig(20, 0, (160, 200), PlacementConfig("uniform", cell_size_px=14), AS_IS)
+    return MaskGenerator(ShapeDatabase(shapes, AS_IS, classes=[0, 0, 1]), config)
+
+
+def test_shapes_are_those_of_the_class_that_was_drawn():
+    """With 40 cells of either class as likely, fewer than 8 of one of them come up in 1 of 10,000 masks."""
+    masks = classed_masks()
+    mask = masks.sample(np.random.default_rng(0), count=40, shares=np.array([0.5, 0.5]))
+    assert mask.placed == 40
+    assert min(np.bincount(mask.classes, minlength=2)) >= 8
+    assert set(mask.shape_ids[mask.classes == 0]) == {0, 1}
+    assert set(mask.shape_ids[mask.classes == 1]) == {2}
+    areas = np.bincount(mask.instances.ravel())[1:]
+    inside = [min(r, c) >= 0 and r + s.shape[0] <= 160 and c + s.shape[1] <= 200 for r, c, s in mask.amodal]
+    assert set(areas[(mask.classes == 1) & inside]) == {64}
+    only = masks.sample(np.random.default_rng(1), count=9, shares=np.array([0.0, 1.0]))
+    assert set(only.classes) == {1}
+    assert masks.sample(np.random.default_rng(1), count=9).classes is None
+
+
+def test_a_class_without_shapes_takes_any():
+    masks = classed_masks()
+    mask = masks.sample(np.random.default_rng(0), count=40, shares=np.array([0.0, 0.0, 1.0]))
+    assert set(mask.classes) == {2}
+    assert set(mask.shape_ids) == {0, 1, 2}
+
+
+def test_classes_of_shapes_are_kept_when_stored_and_selected():
+    masks = classed_masks()
+    again = MaskGenerator.from_arrays(masks.to_arrays(), masks.to_dict())
+    assert again.shapes.classes.tolist() == [0, 0, 1]
+    assert masks.shapes.scaled(2.0).classes.tolist() == [0, 0, 1]
+    speck = np.ones((1, 2), bool)
+    assert ShapeDatabase.select([disc(6), speck, disc(7)], classes=[3, 4, 5]).classes.tolist() == [3, 5]
+    assert "shape_classes" not in MaskGenerator(ShapeDatabase([disc(6)]), masks.config).to_arrays()
+    with pytest.raises(ValueError, match=r"classes has shape \(1,\) for 2 shapes"):
+        ShapeDatabase([disc(6), disc(7)], classes=[0])
+
+
+def test_fitted_shapes_keep_the_classes_of_their_cells():
+    instances = np.zeros((60, 90), np.int32)
+    instances[20:30, 10:20], instances[20:24, 40:60], instances[50:60, 80:90] = 1, 2, 3  # the third at the border
+    smear = Smear(np.zeros((60, 90, 3), np.uint8), instances, classes=np.array([4, 7, 9]))
+    fitted = MaskGenerator.fit([smear], keep_classes=True)
+    assert sorted(zip(fitted.shapes.classes.tolist(), fitted.shapes.areas().tolist(), strict=True)) == [
+        (4, 100),
+        (7, 80),
+    ]
+    assert MaskGenerator.fit([smear]).shapes.classes is None

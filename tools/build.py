@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from .layout import PROFILES, Build
+from .slim import slim
 
 # Jupyter Book prepares every page for running code on another host, which these pages never do, and twice, which is an
 # error in the reader's console.
@@ -19,11 +20,29 @@ _THEBE = re.compile(
 )
 # Docutils' roles of bibliographies are no longer allowed inside a list.
 _ENTRY = re.compile(r'role="doc-biblioentry"')
+# Paragraphs must not stand in a summary, and a screen reader must hear what the eye sees there.
+_SUMMARY = re.compile(
+    r'<summary aria-label="Toggle hidden content">\s*'
+    r'<p class="(collapsed[^"]*)">(.*?)</p>\s*<p class="(expanded[^"]*)">(.*?)</p>\s*</summary>',
+    re.DOTALL,
+)
+# Every exercise and every solution has the same name within its page.
+_NAMED_ALIKE = re.compile(r'<section id="((?:exercise|solution|proof)-content)">')
+_REDIRECT = re.compile(r'<meta http-equiv="Refresh" content="0; url=([^"]+)" />\s*')
+_LED_ON = (
+    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>To the book</title>'
+    r'<meta http-equiv="refresh" content="0; url=\1"></head><body><p><a href="\1">To the book</a></p></body></html>'
+)
 
 
 def mended(html: str) -> str:
-    """Take out of a page what Jupyter Book writes and browsers or screen readers stumble over."""
+    """Take out of a page what Jupyter Book writes and browsers, screen readers or validators stumble over."""
+    if _REDIRECT.fullmatch(html):
+        return _REDIRECT.sub(_LED_ON, html)
     html = html.replace('localStorage.getItem("mode") || ""', 'localStorage.getItem("mode") || "auto"')  # a first visit
+    html = html.replace("<h1></h1>", "")
+    html = _SUMMARY.sub(r'<summary><span class="\1">\2</span><span class="\3">\4</span></summary>', html)
+    html = _NAMED_ALIKE.sub(r'<section class="\1">', html)
     return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))
 
 
@@ -57,6 +76,7 @@ def build_html(build: Build) -> int:
     if done.returncode == 0:
         for page in (work / "html").rglob("*.html"):
             page.write_text(mended(page.read_text()))
+        slim(work / "html")
         os.replace(work / "html", build.html)
         shutil.rmtree(work)
     return done.returncode

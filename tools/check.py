@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from .layout import ROOT
 
 BUDGET_MB = 60
+PAGE_BUDGET_MB = 2  # HTML and pictures; scripts and styles are shared by all pages
 _LOADED = {
     "script": "src",
     "img": "src",
@@ -37,7 +38,9 @@ _BROKEN = {
 _UNRESOLVED = re.compile(r"\{(?:ref|numref|eq|cite(?::\w+)?|term|doc|prf:ref)\}|\{\{|\[\?\?\]")
 
 
-def check(site: Path, root: Path = ROOT, budget_mb: float = BUDGET_MB) -> list[str]:
+def check(
+    site: Path, root: Path = ROOT, budget_mb: float = BUDGET_MB, page_budget_mb: float = PAGE_BUDGET_MB
+) -> list[str]:
     """List everything wrong with a built site.
 
     Parameters
@@ -46,7 +49,8 @@ def check(site: Path, root: Path = ROOT, budget_mb: float = BUDGET_MB) -> list[s
         Folder of the HTML.
     root : Path
         The checkout: its own path must not appear on a page.
-    budget_mb : float
+    budget_mb, page_budget_mb : float
+        What the site, and a page with the pictures that it loads, may have.
 
     Returns
     -------
@@ -63,6 +67,8 @@ def check(site: Path, root: Path = ROOT, budget_mb: float = BUDGET_MB) -> list[s
         found = [*_external(soup), *_pictures(soup), *_broken(soup, root), *_links(soup, page, site)]
         if name.startswith("notebooks/") and soup.select_one(".run-card code, .run-card pre") is None:
             found.append("no run card")
+        if (loaded := page_bytes(page) / 1e6) > page_budget_mb:
+            found.append(f"{loaded:.2f} MB with its pictures, allowed are {page_budget_mb:g} MB")
         problems += [f"{name}: {text}" for text in found]
     for sheet in sorted(site.rglob("*.css")):
         hosts = _IN_CSS.findall(sheet.read_text(errors="replace"))
@@ -71,6 +77,20 @@ def check(site: Path, root: Path = ROOT, budget_mb: float = BUDGET_MB) -> list[s
     if size > budget_mb:
         problems.append(f"the site is {size:.1f} MB, allowed are {budget_mb:g} MB")
     return problems
+
+
+def page_bytes(page: Path) -> int:
+    """Count the bytes of a page and of the pictures that it loads, each once; scripts and styles are shared."""
+    soup = _soup(page)
+    addresses = {
+        e[name] for tag, name in _LOADED.items() if tag != "script" for e in soup.find_all(tag, **{name: True})
+    }
+    for element in soup.find_all(srcset=True):  # a screen takes one of them, perhaps the largest
+        addresses |= {one.split()[0] for one in element["srcset"].split(",") if one.strip()}
+    urls = [urlsplit(one) for one in addresses]
+    local = [url for url in urls if url.path and not (url.scheme or url.netloc)]
+    files = {page} | {Path(os.path.normpath(page.parent / unquote(url.path))) for url in local}
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 @cache
@@ -169,7 +189,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(problems)} problem(s) in {site}", file=sys.stderr)
         return 1
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) / 1e6
-    print(f"checked {len(list(site.rglob('*.html')))} pages, {size:.1f} MB: nothing wrong")
+    heaviest = max(site.rglob("*.html"), key=page_bytes)
+    print(
+        f"checked {len(list(site.rglob('*.html')))} pages, {size:.1f} MB, at most {page_bytes(heaviest) / 1e6:.2f} MB "
+        f"to load one ({heaviest.relative_to(site).as_posix()}): nothing wrong"
+    )
     return 0
 
 

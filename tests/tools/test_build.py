@@ -38,3 +38,19 @@ def test_pages_lose_what_readers_stumble_over():
     assert build.mended(f"<p>a</p>\n{thebe}<script>let z</script>") == "<p>a</p><script>let z</script>"
     assert build.mended('<div role="doc-biblioentry">') == '<div role="listitem">'
     assert build.mended('m = localStorage.getItem("mode") || "";') == 'm = localStorage.getItem("mode") || "auto";'
+
+
+def test_pages_lose_what_is_not_valid():
+    folded = (
+        '<summary aria-label="Toggle hidden content">\n<p class="collapsed admonition-title">Show a</p>\n'
+        '<p class="expanded admonition-title">Hide a</p>\n</summary>'
+    )
+    assert build.mended(folded) == (
+        '<summary><span class="collapsed admonition-title">Show a</span>'
+        '<span class="expanded admonition-title">Hide a</span></summary>'
+    )
+    assert build.mended('<section id="exercise-content">') == '<section class="exercise-content">'
+    assert build.mended('<section id="content">') == '<section id="content">'
+    led_on = build.mended('<meta http-equiv="Refresh" content="0; url=book/index.html" />\n')
+    assert led_on.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert led_on.count("book/index.html") == 2

@@ -76,6 +76,24 @@ def test_size_budget(site):
     assert "0.01 MB" in check.check(site, budget_mb=0.01)[0]
 
 
+def test_page_budget_counts_pictures_once_and_no_shared_scripts(site, capsys):
+    page = site / "notebooks" / "01.html"
+    (site / "b.webp").write_bytes(b"0" * 1_200_000)
+    (site / "_static" / "site.js").write_bytes(b"0" * 3_000_000)
+    picture = '<img src="../b.webp" alt="Forty cells, painted."> '
+    page.write_text(PAGE.replace("<p>Text.</p>", 2 * picture))
+    assert check.page_bytes(page) == 1_200_000 + page.stat().st_size
+    assert check.main([str(site)]) == 0
+    assert "at most 1.20 MB to load one (notebooks/01.html)" in capsys.readouterr().out
+    (site / "a.png").write_bytes(b"0" * 900_000)
+    assert check.check(site) == ["notebooks/01.html: 2.10 MB with its pictures, allowed are 2 MB"]
+    (site / "a.png").write_bytes(b"")
+    (site / "c.webp").write_bytes(b"0" * 900_000)
+    page.write_text(PAGE.replace("<p>Text.</p>", picture.replace("<img", '<img srcset="../c.webp 2x"')))
+    check._soup.cache_clear()
+    assert "2.10 MB" in check.check(site)[0]
+
+
 def test_site_that_was_not_built(tmp_path, capsys):
     assert check.main([str(tmp_path)]) == 1
     assert "was the book built" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 # Every target does all set-up that it needs; a second call does none of it again.
 #   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder]
 #   make test · make chapter NB=03 · make results · make bench · make refresh · make lock · make clean
-#   make lab (student notebooks) · make audit (barriers for readers) · make pdf
+#   make lab (student notebooks) · make audit (barriers for readers, valid HTML) · make pdf · make archive · make twice
 PROFILE ?= smoke
 DATA    ?= phantom
 PYTHON  ?= python3
@@ -17,7 +17,7 @@ export BLOODLIB_DATA ?= $(abspath ../shared/data)
 export BLOODLIB_WEIGHTS ?= $(abspath ../shared/weights)
 endif
 
-.PHONY: book test chapter results bench refresh regression setup lock lint clean help lab audit pdf
+.PHONY: book test chapter results bench refresh regression setup lock lint clean help lab audit pdf archive twice
 .DEFAULT_GOAL := help
 
 help:
@@ -70,14 +70,24 @@ results: $(READY)
 lab: $(READY)
 	$(PY) -m tools.lab $(RUN)
 
-# Needs Chromium, and npm to fetch axe-core, which is not part of the book.
+# Needs Chromium, Java, and npm to fetch axe-core and the Nu checker, which are not part of the book.
 audit: $(READY)
-	@mkdir -p build/axe
+	@mkdir -p build/axe build/vnu
 	@test -f build/axe/package/axe.min.js || (cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz)
+	@test -f build/vnu/package/build/dist/vnu.jar || (cd build/vnu && npm pack --silent vnu-jar && tar xzf vnu-jar-*.tgz)
+	$(PY) -m tools.validity $(BUILD)/html --vnu build/vnu/package/build/dist/vnu.jar
 	$(PY) -m tools.audit $(BUILD)/html --axe build/axe/package/axe.min.js
 
 pdf: $(READY)
 	$(PY) -m tools.pdf $(BUILD)/html $(BUILD)/book.pdf
+
+# The built site as one file, with its checksum beside it.
+archive: $(READY)
+	$(PY) -m tools.archive $(BUILD)/html $(BUILD)/bloodlib-book-$(NAME).zip
+
+# Renders the executed notebooks once more, pictures of the play pages included, and compares with the book that stands.
+twice: $(READY)
+	$(PY) -m tools.twice --profile $(PROFILE) --data $(DATA)
 
 bench: $(READY)
 	$(PY) -m benchmarks

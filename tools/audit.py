@@ -42,7 +42,7 @@ def audit(site: Path, axe: Path, pages: str = "**/*.html") -> Iterator[tuple[str
     FileNotFoundError
         If there is no such page, no axe-core or no browser.
     """
-    found = sorted(p for p in site.glob(pages) if "_static" not in p.relative_to(site).parts)
+    found = sorted(p for p in site.glob(pages) if "_static" not in p.relative_to(site).parts and not leads_on(p))
     if not found:
         raise FileNotFoundError(f"{site}: no page matches {pages!r}; was the book built?")
     script = axe.read_text()
@@ -65,6 +65,11 @@ def audit(site: Path, axe: Path, pages: str = "**/*.html") -> Iterator[tuple[str
                 if wide > about["width"]:
                     target = [{"target": [f"{wide} px"]}]
                     yield name, view, {"id": "wider than the window", "impact": "serious", "help": "", "nodes": target}
+
+
+def leads_on(page: Path) -> bool:
+    """Say whether a page only sends its reader to another one."""
+    return 'http-equiv="refresh"' in page.read_text()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,8 +22,8 @@ from .layout import PROFILES, Build, fingerprint, notebooks
 
 LANDING_FIGURE = "fig-07-whole"
 BANNERS = {
-    "phantom": "Phantom build: every smear on these pages is rendered by computer. None of it is blood, "
-    "and no result here is a result on blood.",
+    "phantom": "Phantom build: every smear shown here is rendered by computer. None of it is blood, and nothing "
+    "computed from it is a result on blood. Results on real smears are stored ones, and name their data set.",
     "chula_rbc12": "Chula RBC-12 build: real smears, cell masks derived from them by this project. Not for diagnosis.",
 }
 

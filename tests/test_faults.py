@@ -1,18 +1,24 @@
-"""Killed, full, read-only, shared: what is on disk is whole, and the next call goes on (see book/faults.md)."""
+"""Killed, full, read-only, shared: what is on disk is whole, and the next call goes on (see book/faults.md).
+
+``BLOODLIB_NIGHTLY=1 BLOODLIB_FAULTS=data/results/faults`` before it kills twenty times each, and keeps the counts.
+"""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from measured import keep_counts
 
 import bloodlib
 from bloodlib import cli
@@ -62,16 +68,35 @@ def killed(target, *given, after_s):
     return child.exitcode == -signal.SIGKILL
 
 
+def readable(read, path):
+    try:
+        read(path)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def look_at(folder):
+    """Count what is wrong with a half-written set, where files have their final names, and what is there."""
+    images, masks = (list(folder.glob(f"{kind}/[!.]*")) for kind in ("images", "instances"))
+    manifest = folder / "manifest.json"
+    listed = [e["name"] for e in json.loads(manifest.read_text())["smears"]] if manifest.is_file() else []
+    present = {path.stem for path in images} & {path.stem for path in masks}
+    return Counter(
+        files_read=len(images) + len(masks),
+        corrupt=sum(not readable(read_image, path) for path in images)
+        + sum(not readable(read_instances, path) for path in masks),
+        twice=len(listed) - len(set(listed)),
+        listed=len(listed),
+        listed_not_there=len(set(listed) - present),
+    )
+
+
 def check_half(folder):
     """Everything that has its final name can be read, and the manifest promises no more than there is."""
-    for path in folder.glob("images/[!.]*"):
-        read_image(path)
-    for path in folder.glob("instances/[!.]*"):
-        read_instances(path)
-    if (folder / "manifest.json").is_file():
-        for entry in json.loads((folder / "manifest.json").read_text())["smears"]:
-            assert read_image(folder / "images" / f"{entry['name']}.png").shape == (*SHAPE, 3)
-            assert (folder / "instances" / f"{entry['name']}.png").is_file()
+    found = look_at(folder)
+    assert not any(found[what] for what in ("corrupt", "twice", "listed_not_there")), found
+    return found
 
 
 def test_generate_killed_at_any_instant_ends_as_an_unbroken_one(synth, tmp_path):
@@ -79,13 +104,25 @@ def test_generate_killed_at_any_instant_ends_as_an_unbroken_one(synth, tmp_path)
     began = time.perf_counter()
     synth.write(tmp_path / "whole", COUNT, 0, SHAPE)
     lasted, rng, broken = time.perf_counter() - began, np.random.default_rng(0), tmp_path / "broken"
-    hits = 0
-    for _ in range(KILLS):
-        hits += killed(synth.write, broken, COUNT, 0, SHAPE, after_s=rng.uniform(0.1, 0.7) * lasted)
-        check_half(broken)
-    assert hits, "no process was killed: the test shows nothing"
+    counts, whole = Counter(sets_the_same=0), files(tmp_path / "whole")
+    for _ in range(10 * KILLS):  # some end before they are killed; then the next one begins a set of its own
+        if killed(synth.write, broken, COUNT, 0, SHAPE, after_s=rng.uniform(0.05, 1) * lasted):
+            found = look_at(broken)
+            counts += found
+            counts.update(kills=1, resumed=found["listed"] > 0)
+        if counts["kills"] == KILLS:
+            break
+        if (broken / "coco.json").is_file() and files(broken) == whole:
+            counts["sets_the_same"] += 1
+            shutil.rmtree(broken)
     synth.write(broken, COUNT, 0, SHAPE)
-    assert files(broken) == files(tmp_path / "whole"), "same files, same bytes, nothing twice and nothing left over"
+    counts["sets_the_same"] += files(broken) == whole
+    wrong = {what: counts[what] for what in ("corrupt", "twice", "listed_not_there")}
+    kept = {what: counts[what] for what in ("kills", "resumed", "files_read", "sets_the_same")}
+    keep_counts("generate", {**kept, **wrong})
+    assert counts["kills"] == KILLS
+    assert not any(wrong.values())
+    assert files(broken) == whole, "same files, same bytes, nothing twice and nothing left over"
 
 
 def test_masks_killed_in_the_middle_are_whole_and_made_again(synth, tmp_path):
@@ -99,6 +136,8 @@ def test_masks_killed_in_the_middle_are_whole_and_made_again(synth, tmp_path):
 
 # --- Table 2
 
+TIMES = ("seconds", "cost")  # of a record, which differ from run to run
+
 
 def one_run(out):
     config = evaluators.preset("smoke", "fcn8s", steps=4, real_images=2, scored_images=1)
@@ -107,21 +146,33 @@ def one_run(out):
     protocol.save_run(out, record)
 
 
-@pytest.mark.nightly
 def test_runs_of_table_2_leave_a_whole_record_or_none(tmp_path):
     began = time.perf_counter()
     one_run(tmp_path / "whole.json")
     lasted, rng, out = time.perf_counter() - began, np.random.default_rng(0), tmp_path / "runs" / "run.json"
-    hits = 0
-    for _ in range(KILLS):
-        hits += killed(one_run, out, after_s=rng.uniform(0, lasted))
+    counts = Counter()
+    expected = without_times(tmp_path / "whole.json")
+    for _ in range(10 * KILLS):
+        counts["kills"] += killed(one_run, out, after_s=rng.uniform(0, 1.1) * lasted)
         if out.exists():
-            json.loads(out.read_text())
+            counts.update(records=1, corrupt=not readable(without_times, out))
+            counts["records_the_same"] += without_times(out) == expected
             out.unlink()
-    assert hits
+        counts["other_files"] += len([p for p in out.parent.glob("*") if not p.name.startswith(".partial-")])
+        if counts["kills"] == KILLS:
+            break
     one_run(out)
-    found, expected = (json.loads(path.read_text()) for path in (out, tmp_path / "whole.json"))
-    assert found["selected"]["on_validation"] == expected["selected"]["on_validation"]
+    counts.update(records=1, records_the_same=without_times(out) == expected)
+    names = ("kills", "records", "records_the_same", "corrupt", "other_files")
+    keep_counts("table2", {name: counts[name] for name in names})
+    assert counts["kills"] == KILLS
+    assert counts["records_the_same"] == counts["records"]
+    assert not counts["corrupt"]
+    assert not counts["other_files"]
+
+
+def without_times(path):
+    return {key: value for key, value in json.loads(path.read_text()).items() if key not in TIMES}
 
 
 # --- the disk

@@ -1,6 +1,7 @@
 """Readers given anything at all: a value, or a ValueError or OSError with a message, and soon.
 
-``BLOODLIB_NIGHTLY=1 python -m pytest tests/test_fuzz.py`` tries ten thousand inputs and more.
+``BLOODLIB_NIGHTLY=1 python -m pytest tests/test_fuzz.py`` tries ten thousand inputs and more, and with
+``BLOODLIB_FAULTS=data/results/faults`` keeps what came out for the page on faults.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from measured import GIBIBYTE, keep_counts, memory_growth
 
 from bloodlib.datasets.chula_rbc12 import read_points
 from bloodlib.datasets.registry import read_registry
@@ -27,6 +29,7 @@ from bloodlib.smears import Smear
 
 NIGHTLY = bool(os.environ.get("BLOODLIB_NIGHTLY"))
 TRIES = 2000 if NIGHTLY else 100  # of each of the six tests
+KINDS = ("coco", "voc", "picture", "bytes", "folder", "text")
 HANGS_S = 60  # one input; then the whole run ends with the place where it stood
 fuzzed = settings(
     max_examples=TRIES,
@@ -60,6 +63,21 @@ def read_all(path):
 def seen():
     """Count what came out: a fuzz that reads nothing, or refuses nothing, tests nothing."""
     return Counter()
+
+
+@pytest.fixture(scope="module")
+def most():
+    """The most memory that one of the tests took, in bytes."""
+    return {"bytes": 0}
+
+
+@pytest.fixture(autouse=True)
+def little_memory(most):
+    """All inputs of a test together may not take more than 1 GiB."""
+    with memory_growth() as grown:
+        yield
+    most["bytes"] = max(most["bytes"], grown[0])
+    assert grown[0] < GIBIBYTE
 
 
 numbers = st.one_of(
@@ -120,6 +138,7 @@ hopeful = st.lists(segmentations, min_size=1, max_size=4)
 @fuzzed
 @given(content=whole | anything, cells=hopeful, good_head=st.booleans())
 def test_coco_files(tmp_path, seen, content, cells, good_head):
+    seen["coco", "input"] += 1
     if good_head:  # half of the inputs get as far as the segmentations
         image = {"id": 1, "file_name": "a.png", "width": 30, "height": 20}
         entries = [{"id": k, "image_id": 1, "category_id": 1, "segmentation": s} for k, s in enumerate(cells)]
@@ -140,6 +159,7 @@ def as_xml(tree):
 @fuzzed
 @given(tree=trees, box=st.tuples(*[texts] * 4), encoding=st.sampled_from(["utf-8", "utf-16", "none", "latin-1", "x"]))
 def test_voc_files(tmp_path, seen, tree, box, encoding):
+    seen["voc", "input"] += 1
     sides = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
     head = "<size><width>30</width><height>20</height></size>"
     text = f"<annotation>{head}{as_xml(tree)}<object><bndbox>{sides}</bndbox></object></annotation>"
@@ -163,6 +183,7 @@ damages = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_si
 @fuzzed
 @given(which=st.integers(0, len(PICTURES) - 1), damage=damages, kept=st.just(1.0) | st.floats(0, 1))
 def test_damaged_pictures(tmp_path, seen, which, damage, kept):
+    seen["picture", "input"] += 1
     suffix, content = PICTURES[which]
     content = bytearray(content[: int(kept * len(content))])
     for place, put in damage:
@@ -178,6 +199,7 @@ def test_damaged_pictures(tmp_path, seen, which, damage, kept):
     content=st.binary(max_size=300), ending=st.sampled_from([".png", ".jpg", ".tif", ".bmp", ".xml", ".json", ".txt"])
 )
 def test_any_bytes(tmp_path, seen, content, ending):
+    seen["bytes", "input"] += 1
     path = tmp_path / f"a{ending}"
     path.write_bytes(content)
     for read in (
@@ -215,6 +237,7 @@ good_splits = st.fixed_dictionaries({"fit": st.just(["a"])}, optional={"test": s
     coco=st.none() | whole,
 )
 def test_folders_with_odd_companions(folder, seen, content, coco):
+    seen["folder", "input"] += 1
     (folder / "splits.json").write_text(json.dumps(content))
     (folder / "coco.json").unlink(missing_ok=True)
     if coco is not None:
@@ -226,14 +249,18 @@ def test_folders_with_odd_companions(folder, seen, content, coco):
 @fuzzed
 @given(text=st.text(max_size=200) | st.text("0123456789 \n#abc:/.", max_size=80))
 def test_text_files(tmp_path, seen, text):
+    seen["text", "input"] += 1
     (tmp_path / "a.txt").write_text(text, encoding="utf-8", errors="surrogatepass")
     for read in (read_points, read_registry):
         seen["text", refused_or_read(read, tmp_path / "a.txt")] += 1
 
 
-def test_the_fuzz_saw_both_ways_out(seen):
-    assert sum(seen.values()) >= 6 * TRIES * 0.8
+def test_the_fuzz_saw_both_ways_out(seen, most):
+    inputs = {kind: seen[kind, "input"] for kind in KINDS}
+    ways = {kind: {way: seen[kind, way] for way in ("read", "refused")} for kind in KINDS}
+    counts = {"inputs": inputs, "readings": ways, "hangs": 0, "hangs_after_s": HANGS_S}  # one would have ended the run
+    keep_counts("fuzz", {**counts, "most_mib": round(most["bytes"] / 2**20)})
+    assert sum(inputs.values()) >= 6 * TRIES * 0.8
     for kind in ("coco", "voc", "picture", "folder"):
         assert seen[kind, "read"] > 0, f"no {kind} input was read: the fuzz never got past the head"
         assert seen[kind, "refused"] > 0
-    print(f"inputs: {sum(seen.values())}", dict(seen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import struct
 import zlib
@@ -11,16 +12,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from measured import GIBIBYTE, memory_growth
 from PIL import Image
 
 import bloodlib
 from bloodlib.datasets.registry import fetch_files
 from bloodlib.gan.checkpoint import read_checkpoint
-from bloodlib.io import check_folder, read_coco, read_folder, read_image, read_instances, read_voc, write_smear
-from bloodlib.io.coco import MOST_PIXELS
+from bloodlib.io import (
+    check_folder,
+    read_coco,
+    read_colours,
+    read_folder,
+    read_image,
+    read_instances,
+    read_voc,
+    write_smear,
+)
+from bloodlib.io.images import MOST_PIXELS
 from bloodlib.smears import Smear
 from tools.layout import Build
 from tools.parameters import for_notebook, validate
+
+
+@pytest.fixture(autouse=True)
+def little_memory():
+    """No file here may make its reader take more than 1 GiB."""
+    with memory_growth() as grown:
+        yield
+    assert grown[0] < GIBIBYTE
 
 
 def coco(path, images=None, annotations=(), categories=({"id": 1, "name": "cell"},)):
@@ -95,11 +114,30 @@ def test_html_in_a_file_name_is_refused_before_a_page_can_show_it(tmp_path, name
 # --- size
 
 
-@pytest.mark.parametrize("read", [read_image, read_instances])
-def test_a_header_of_50000_by_50000_pixels_is_refused_unread(tmp_path, read):
-    (tmp_path / "a.png").write_bytes(png_of_header_only(50_000, 50_000))
-    with pytest.raises(ValueError, match=r"a\.png: cannot be read as an image .*decompression bomb"):
+@pytest.mark.parametrize("read", [read_image, read_instances, read_colours])
+def test_a_picture_with_a_pixel_too_many_is_refused_unread(tmp_path, read):
+    (tmp_path / "a.png").write_bytes(png_of_header_only(MOST_PIXELS + 1, 1))
+    with pytest.raises(ValueError, match=r"a\.png: is 25000001×1 px; allowed are 25,000,000 px in all, so cut a whole"):
         read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("read", "stripes"),
+    [
+        (read_image, [[[200, 100, 150]]]),
+        (read_instances, [[0], [1], [2]]),
+        (read_colours, [[[1, 1, 1]], [[2, 2, 2]], [[0, 0, 0]]]),
+    ],
+)
+def test_the_largest_picture_that_is_read_takes_less_than_a_gibibyte(tmp_path, read, stripes):
+    """Tried on a quarter of it, with a quarter of the memory: few kB in the file, since the rows repeat."""
+    side, stripes = math.isqrt(MOST_PIXELS) // 2, np.asarray(stripes, np.uint8)
+    picture = np.tile(stripes, (side // len(stripes), side, *([1] * (stripes.ndim - 2))))
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size < 200_000
+    with memory_growth() as grown:
+        assert read(tmp_path / "a.png").any()
+    assert grown[0] < GIBIBYTE / 4
 
 
 def test_a_text_chunk_that_swells_is_refused(tmp_path):

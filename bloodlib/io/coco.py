@@ -18,9 +18,7 @@ from skimage.measure import find_contours
 
 from .._files import read_json, write_json
 from ..smears import Smear, relabel
-from .images import DataWarning
-
-MOST_PIXELS = 2**28  # of one image; what is larger is a whole slide, or a hostile header
+from .images import MOST_PIXELS, DataWarning
 
 
 @dataclass(frozen=True)

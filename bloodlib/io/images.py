@@ -13,6 +13,7 @@ from PIL import Image
 
 from .._files import replacing
 
+MOST_PIXELS = 25_000_000  # of one image, so that reading takes less than 1 GiB: a mask takes up to 40 bytes a pixel
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _GREY = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha"}
 _TO_RGB = "Image.open(old).convert('RGB').save(new) of Pillow does it"
@@ -36,6 +37,11 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise ValueError(f"{path}: the file is empty (0 bytes); copy or export it again")
     try:
         with Image.open(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{path}: is {picture.width}×{picture.height} px; allowed are {MOST_PIXELS:,} px in all, so cut a "
+                    "whole slide into fields of view"
+                )
             if getattr(picture, "n_frames", 1) > 1:
                 raise ValueError(f"{path}: holds {picture.n_frames} pages, needed is one picture; save each by itself")
             yield picture

@@ -143,7 +143,13 @@ def fit(chosen: argparse.Namespace) -> None:
         return
     try:
         bloodlib.Synthesizer.fit(
-            smears, chosen.profile, chosen.output, chosen.seed, devices=chosen.devices, **overrides
+            smears,
+            chosen.profile,
+            chosen.output,
+            chosen.seed,
+            devices=chosen.devices,
+            start_from=chosen.start_from,
+            **overrides,
         )
     except NonFiniteLossError as error:
         raise ValueError(error) from error

@@ -78,6 +78,7 @@ class Synthesizer:
         progress: bool = True,
         layout: Mapping[str, Any] | None = None,
         devices: int = 1,
+        start_from: str | os.PathLike[str] | None = None,
         **overrides: Any,
     ) -> Synthesizer:
         """Fit shapes and layout, train the painter, find its styles, save it all.
@@ -98,13 +99,17 @@ class Synthesizer:
             Arguments of `MaskGenerator.fit` other than its defaults, such as ``{"overlap": 0.1}``.
         devices : int
             GPUs, or processes on a machine without, that share every batch; as in `bloodlib.gan.precision.make_fabric`.
+        start_from : str or path, optional
+            Released painter or folder of one, whose networks the training begins with: fewer steps do then. Settings
+            that give the networks their form must be alike; it may tell other classes of cells apart.
         **overrides
             Fields of `bloodlib.gan.config.GanConfig` that replace the preset's.
 
         Raises
         ------
         ValueError
-            If a setting does not exist, or the folder holds something made otherwise.
+            If a setting does not exist, the folder holds something made otherwise, or the networks of
+            `start_from` are of another form.
         BlockingIOError
             If another process is writing to the folder.
         bloodlib.gan.training.NonFiniteLossError
@@ -115,7 +120,9 @@ class Synthesizer:
         named = {"class_names": class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
         smears = smears if isinstance(smears, Sequence) else list(smears)
         data = fingerprint(smears, classes=config.cell_classes > 1)
-        identity = config.digest(seed=seed, data=data, **({"layout": dict(layout)} if layout else {}))
+        start = None if start_from is None else cls.load(start_from)
+        begun = {} if start is None else {"start": start.about["identity"]}
+        identity = config.digest(seed=seed, data=data, **({"layout": dict(layout)} if layout else {}), **begun)
         folder = Path(folder) if folder is not None else None
         if folder is not None and (folder / CONFIG).is_file():
             made = read_json(folder / CONFIG).get("identity")
@@ -129,7 +136,9 @@ class Synthesizer:
             smears = list(smears)
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **(layout or {}))
             objects = ObjectDatabase.fit(smears) if config.objects else None
-            trainer = Trainer(config, smears, folder, seed=seed, progress=progress, identity=identity, devices=devices)
+            trainer = Trainer(
+                config, smears, folder, seed=seed, progress=progress, identity=identity, devices=devices, start=start
+            )
             trainer.run()
             seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
             features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
@@ -142,6 +151,7 @@ class Synthesizer:
                 "profile": profile,
                 "seed": seed,
                 "identity": identity,
+                **begun,
                 "data": {"title": title, "fingerprint": data, "smears": len(smears), "cells": len(styles.cells)}
                 | named,
                 "perceptual": trainer.perceptual_used,

@@ -43,9 +43,13 @@ class CellTypes(nn.Module):
 
     Five stages of two 3×3 convolutions, each with batch normalisation and ReLU, the first of one;
     maxima over 2×2 between them, the mean over the tile behind. 0.51 M parameters.
+
+    Parameters
+    ----------
+    classes : int
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = len(CLASS_NAMES)) -> None:
         super().__init__()
         stages, before = [], 3
         for k, after in enumerate(CHANNELS):
@@ -55,7 +59,7 @@ class CellTypes(nn.Module):
                 before = after
             stages.append(nn.Sequential(*layers))
         self.stages = nn.ModuleList(stages)
-        self.classify = nn.Linear(before, len(CLASS_NAMES))
+        self.classify = nn.Linear(before, classes)
         width = sum(CHANNELS[k] for k in FEATURE_STAGES)
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_std", torch.ones(width))

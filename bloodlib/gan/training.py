@@ -24,6 +24,7 @@ from .objective import LOSSES, Objective
 from .painting import encode_smear, paint_instances
 from .perceptual import load_perceptual
 from .precision import memory_kept
+from .warm import Painter, begin_with
 
 __all__ = ["CHECKPOINT", "NonFiniteLossError", "Trainer", "learning_rate_factor"]
 
@@ -48,11 +49,13 @@ class Trainer(Loop):
         Hash of configuration, seed and data; a checkpoint of another one is refused.
     devices : int
         As in `bloodlib.gan.precision.make_fabric`; every batch is shared out evenly among them.
+    start : bloodlib.gan.warm.Painter, optional
+        G and E begin with its weights instead of random ones; D is always new.
 
     Raises
     ------
     ValueError
-        If a batch cannot be shared out evenly.
+        If a batch cannot be shared out evenly, or the networks of `start` are of another form.
 
     Notes
     -----
@@ -75,6 +78,7 @@ class Trainer(Loop):
         progress: bool = False,
         identity: str = "",
         devices: int = 1,
+        start: Painter | None = None,
     ) -> None:
         _check_shares(config, devices)
         super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"), devices)
@@ -85,6 +89,9 @@ class Trainer(Loop):
             torch.manual_seed(seed)
             self.generator, self.encoder = make_painter(config)
             self.discriminator = make_discriminator(config)
+        if start is not None:
+            begin_with(self.generator, self.encoder, config, start)
+        self._random_start = start is None
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.average else None
         self.perceptual, self.perceptual_used = load_perceptual(config.perceptual)
         for network in (*self.networks().values(), self.perceptual):
@@ -98,8 +105,8 @@ class Trainer(Loop):
 
     @property
     def painter(self) -> GlobalGenerator:
-        """The generator to paint with: the running mean of G's weights once it has forgotten how G began."""
-        remembered = self.config.average**self.done
+        """The generator to paint with: the running mean of G's weights once it has forgotten G's random ones."""
+        remembered = self.config.average**self.done if self._random_start else 0.0
         return self.generator if self.average is None or remembered > _FORGOTTEN else self.average
 
     def trained(self) -> dict[str, nn.Module]:

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from scipy.stats import binom
 
-from tools import browser, showcase
+from tools import browser, showcase, slim
 from tools.build import build_html
 from tools.layout import ROOT, Build
 
@@ -21,6 +21,15 @@ pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium is i
 
 PLAY = (ROOT / "book" / "play.md").read_text()
 PAGE = """# A page
+
+Cells stick to one another by adhesion.
+
+```{{figure}} wide.png
+:alt: Noise, for want of a smear
+:width: 60%
+
+A figure.
+```
 
 {slider}
 
@@ -58,6 +67,8 @@ def site(tmp_path_factory) -> Path:
     for k, name in enumerate(names):
         colour = (7 * k % 256, 90, 255 - 7 * k % 256)
         Image.new("RGB", (64, 48), colour).save(static / showcase.FOLDER / f"{name}.webp", lossless=True)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 1500, 3), np.uint8)
+    Image.fromarray(noise).save(book / "wide.png")
     made = {"original": "rendered", "styles": 10, "tiles": TILES, "smears": 40}
     sampler = re.search(r"^```\{raw\} html\n.*?^```", PLAY, re.MULTILINE | re.DOTALL)[0]
     (book / "index.md").write_text(PAGE.format(sampler=sampler, **showcase.substitutions(made)))
@@ -186,6 +197,36 @@ def test_answers_are_folded_until_they_are_asked_for(page):
     page.wait_for(f"{visible} > 0 && document.querySelector('.solution.dropdown').offsetHeight > {folded}")
     page.click(".solution.dropdown .admonition-title")
     page.wait_for("document.querySelector('.solution.dropdown.toggle-hidden')")
+
+
+def test_figure_is_small_until_it_is_opened(page):
+    figure = "document.querySelector('img[alt^=Noise]')"
+    page.wait_for(f"{figure}.complete")
+    assert page.evaluate(f"{figure}.currentSrc.endsWith('/_images/wide.thumb.webp')")
+    assert page.evaluate(f"{figure}.naturalWidth") == slim.WIDTH_PX
+    width, height, room = page.evaluate(f"[{figure}.width, {figure}.height, {figure}.closest('figure').offsetWidth]")
+    assert 0.55 * room < width <= 0.6 * room
+    assert height == pytest.approx(width * 200 / 1500, abs=1)
+    assert not any(url.endswith("/wide.png") for url in page.requests)
+    page.click("a.bl-full")
+    page.wait_for("location.pathname.endsWith('/_images/wide.png') && document.images[0].naturalWidth === 1500")
+
+
+def test_search_finds_offline_what_is_typed(site):
+    with browser.Browser(read_files=False) as reader:
+        reader.emulate()
+        reader.open(site)
+        reader.press("k", ctrl=True)
+        reader.wait_for("document.activeElement.name === 'q'")
+        reader.send("Input.insertText", text="adhesive")
+        reader.press("Enter")
+        reader.wait_for("location.pathname.endsWith('/search.html') && document.querySelector('#search-results li')")
+        reader.wait_for("document.querySelector('#search-results').textContent.includes('found 1 page')")
+        assert reader.evaluate("document.querySelector('#search-results li a').textContent") == "A page"
+        assert reader.problems == []
+        assert [url for url in reader.requests if not url.startswith(("file:", "data:"))] == []
+        reader.open(f"{(site.parent.parent / 'search.html').as_uri()}?q=haematocrit")
+        reader.wait_for("document.querySelector('#search-results').textContent.includes('did not match any')")
 
 
 def picture(page, selector):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_READ_FILES = "--allow-file-access-from-files"  # so that a test may read a picture's pixels back
 _FLAGS = (
     "--headless=new",
     "--disable-gpu",
@@ -23,7 +24,6 @@ _FLAGS = (
     "--no-first-run",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
-    "--allow-file-access-from-files",  # so that a test may read a picture's pixels back
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 )
@@ -48,6 +48,8 @@ class Browser:
     ----------
     patience_s : float
         How long a page may take to load, a command to answer and a condition to come true.
+    read_files : bool
+        Whether a page may read other files, which readers' browsers forbid.
 
     Raises
     ------
@@ -57,7 +59,7 @@ class Browser:
         If it does not start, a page is not loaded in time, or a script in the page fails.
     """
 
-    def __init__(self, patience_s: float = 60) -> None:
+    def __init__(self, patience_s: float = 60, read_files: bool = True) -> None:
         self.patience_s = patience_s
         program = find()
         if program is None:
@@ -69,7 +71,8 @@ class Browser:
         self._last, self._events = 0, []
         self._profile = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        command = [program, *_FLAGS, *sandbox, f"--user-data-dir={self._profile.name}", "about:blank"]
+        allowed = [_READ_FILES] if read_files else []
+        command = [program, *_FLAGS, *allowed, *sandbox, f"--user-data-dir={self._profile.name}", "about:blank"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self._connect()
@@ -163,12 +166,12 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", media="screen", features=[scheme])
 
-    def press(self, key: str) -> None:
-        """Press a key, such as ``ArrowRight``, ``Tab``, ``Enter``, ``Home`` or a letter."""
+    def press(self, key: str, ctrl: bool = False) -> None:
+        """Press a key, such as ``ArrowRight``, ``Tab``, ``Enter``, ``Home`` or a letter, perhaps with Control."""
         codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35}
         codes |= {"Tab": 9, "Enter": 13, " ": 32}
-        about = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
-        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        about = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper())), "modifiers": 2 * ctrl}
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 and not ctrl else "")
         self.send("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)
 

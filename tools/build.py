@@ -28,6 +28,11 @@ _SUMMARY = re.compile(
 )
 # Every exercise and every solution has the same name within its page.
 _NAMED_ALIKE = re.compile(r'<section id="((?:exercise|solution|proof)-content)">')
+# Browsers let no page of the file system read another one, so that the search cannot quote what it finds there.
+_SEARCH = re.compile(r'<script src="_static/searchtools\.js[^"]*"></script>')
+_QUOTE_NOTHING = (
+    '<script>if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;</script>'
+)
 _REDIRECT = re.compile(r'<meta http-equiv="Refresh" content="0; url=([^"]+)" />\s*')
 _LED_ON = (
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>To the book</title>'
@@ -41,6 +46,7 @@ def mended(html: str) -> str:
         return _REDIRECT.sub(_LED_ON, html)
     html = html.replace('localStorage.getItem("mode") || ""', 'localStorage.getItem("mode") || "auto"')  # a first visit
     html = html.replace("<h1></h1>", "")
+    html = _SEARCH.sub(rf"\g<0>{_QUOTE_NOTHING}", html)
     html = _SUMMARY.sub(r'<summary><span class="\1">\2</span><span class="\3">\4</span></summary>', html)
     html = _NAMED_ALIKE.sub(r'<section class="\1">', html)
     return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))

@@ -54,3 +54,8 @@ def test_pages_lose_what_is_not_valid():
     led_on = build.mended('<meta http-equiv="Refresh" content="0; url=book/index.html" />\n')
     assert led_on.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert led_on.count("book/index.html") == 2
+
+
+def test_search_quotes_nothing_from_the_file_system():
+    script = '<script src="_static/searchtools.js?v=1"></script>'
+    assert build.mended(script).startswith(f'{script}<script>if (location.protocol === "file:") DOCUMENTATION_OPTIONS')

@@ -134,6 +134,7 @@ def readme(root: Path, model: str = MODEL) -> str:
     page = (root / PAGE).read_text()
     text = Environment(undefined=StrictUndefined).from_string(page).render(painter=values(root, model))
     text = re.sub(r"\{cite:([tp])\}`([a-z]+)(\d+)`", _cited, text)
+    text = re.sub(r"\{term\}`([^`<]*?)(?:\s*<[^`>]*>)?`", r"\1", text)
     text = re.sub(r"^```\{warning\}\n(.*?)\n```", r"**Warning.** \1", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^(\S.*)\n: (.+)\n\n?", r"- **\1**: \2\n", text, flags=re.MULTILINE)
     text = re.sub(r"^:{3,}.*\n", "", text, flags=re.MULTILINE)

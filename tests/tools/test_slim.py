@@ -46,7 +46,7 @@ def test_large_figures_become_links_to_themselves(site):
     soup = BeautifulSoup(page.read_text(), "html.parser")
     first, drawing, badge, icon, elsewhere = soup.find_all("img")
     assert first["alt"] == 'Cells, a > b, "quoted"'
-    assert first["style"] == "width: 80%"
+    assert first["style"] == "width: 80%; --ratio: 5.000"
     assert first["src"] == "../_images/noise.thumb.webp"
     assert (first["width"], first["height"]) == ("1500", "300")
     assert first.parent["href"] == "../_images/noise.png"
@@ -82,6 +82,10 @@ def test_drawings_lose_nothing_and_photographs_little(site):
         assert opened.size == small
     assert np.abs(pixels(path, small) - pixels(images / "noise.png", small)).mean() < 3
     assert slim.thumbnail(images / "icon.png") is None
+    plain = images / "plain.png"
+    Image.new("RGB", (900, 300), "red").save(plain)
+    assert slim.thumbnail(plain) == (plain, (900, 300))
+    assert not (images / "plain.thumb.webp").exists()
 
 
 def test_once_more_gives_the_same_page(site):

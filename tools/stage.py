@@ -16,7 +16,7 @@ import yaml
 
 from bloodlib._files import read_json
 
-from . import facts, showcase
+from . import dials, facts, made, showcase
 from .execute import is_current
 from .layout import PROFILES, Build, fingerprint, notebooks
 
@@ -59,10 +59,10 @@ def stage(build: Build) -> Path:
     shutil.copy(build.root / "_toc.yml", site)
     config = yaml.safe_load((build.root / "_config.yml").read_text())
     config = configured(config, build)
-    made = showcase.pictures(build)
-    if folder := made.get("folder"):
+    shown = showcase.pictures(build)
+    if folder := shown.get("folder"):
         shutil.copytree(folder, site / "book" / "_static" / showcase.FOLDER)
-    config["parse"]["myst_substitutions"] |= {"landing_picture": picture, **showcase.substitutions(made)}
+    config["parse"]["myst_substitutions"] |= {"landing_picture": picture, **showcase.substitutions(shown)}
     (site / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return site
 
@@ -100,7 +100,7 @@ def landing_picture(build: Build, folder: Path) -> str:
 
 
 def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any], root: Path) -> nbformat.NotebookNode:
-    """Turn an executed notebook into a page: parameters folded, run card under the title, no leftovers of running."""
+    """Turn an executed notebook into a page: parameters folded, run card under the title, a note under each figure."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
@@ -114,6 +114,9 @@ def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any], root: Path) -
         elif "parameters" in tags:
             cell.metadata["tags"] = sorted({*tags, "hide-input"})
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Show the parameters and their defaults"
+        if cell.id == dials.CELL:
+            cell.source = dials.with_times(cell.source, dials.times(root, card["notebook"]))
+    made.explain(notebook, card, root)
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(run_card(card), id="run-card"))
     return notebook
 
@@ -135,6 +138,7 @@ def run_card(card: dict[str, Any]) -> str:
     make = f"make chapter NB={card['notebook'].split('_')[0]} PROFILE={card['profile']} DATA={card['data']}"
     return "\n".join(
         [
+            f"({made.label(card)})=",
             f"::::{{dropdown}} Run card: {card['profile']} profile, {card['data']}, {card['seconds']} s",
             ":class-container: run-card",
             "",

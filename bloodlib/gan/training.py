@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..smears import Smear
 from .config import GanConfig, Stage
 from .data import Batch, Crops, Labelled, label, resized, views
+from .interrupts import interrupts_held
 from .loop import CHECKPOINT, Loop, NonFiniteLossError, learning_rate_factor
 from .networks import GlobalGenerator, make_discriminator, make_painter
 from .objective import LOSSES, Objective
@@ -63,8 +64,9 @@ class Trainer(Loop):
     (seed, s, t). A checkpoint therefore holds networks, optimiser moments, step and loss history
     in one file, written beside its place and renamed: killed at any instant, training goes on from
     the last one to the same weights as if it had never stopped (on the same machine, with the same
-    number of threads). Several devices draw the same batches and take disjoint parts of them, so that the
-    losses are those of one device but for rounding; the first one writes.
+    number of threads). Ctrl-C ends the step that is being taken, and keeps it. Several devices draw the
+    same batches and take disjoint parts of them, so that the losses are those of one device but for
+    rounding; the first one writes.
     How to read the curves: `bloodlib.gan.objective.Objective`.
     """
 
@@ -140,10 +142,14 @@ class Trainer(Loop):
         totals = [stage.step_count(len(self.smears)) for stage in self.config.stages]
         done, silent = sum(totals[: self.stage]) + self.step, not (self.progress and self.fabric.is_global_zero)
         try:
-            with memory_kept(), tqdm(total=sum(totals), initial=done, disable=silent, unit="step") as bar:
+            with (
+                memory_kept(),
+                interrupts_held() as interrupted,
+                tqdm(total=sum(totals), initial=done, disable=silent, unit="step") as bar,
+            ):
                 while self.stage < 2:
                     bar.set_description(f"stage {self.stage + 1} of 2")
-                    left -= self._run_stage(self.config.stages[self.stage], totals[self.stage], left, bar)
+                    left -= self._run_stage(self.config.stages[self.stage], totals[self.stage], left, bar, interrupted)
                     if self.step < totals[self.stage]:
                         return False
                     self.stage, self.step, self._pending = self.stage + 1, 0, {}
@@ -152,7 +158,7 @@ class Trainer(Loop):
             self.journal.close()
         return True
 
-    def _run_stage(self, stage: Stage, total: int, budget: float, bar: tqdm) -> int:
+    def _run_stage(self, stage: Stage, total: int, budget: float, bar: tqdm, interrupted: Callable[[], bool]) -> int:
         """Train up to `budget` steps of one stage; returns how many were done."""
         second = self.stage == 1
         styles = self._styles(stage) if second else None
@@ -167,7 +173,7 @@ class Trainer(Loop):
         model, *wrapped = self.fabric.setup(objective, *optimisers)
         done = 0
         batches = self._batches(crops, total)
-        while self.step < total and done < budget:
+        while self.step < total and done < budget and not interrupted():
             begun = time.perf_counter()
             rate = self.config.learning_rate * learning_rate_factor(self.step, total, stage.constant)
             losses = self._update(model, wrapped, next(batches), rate)
@@ -184,6 +190,8 @@ class Trainer(Loop):
                 self._save(optimisers)
         if done and self.step < total:
             self._save(optimisers)
+        if interrupted():
+            raise KeyboardInterrupt
         return done
 
     def _batches(self, crops: Crops, total: int) -> Iterator[Batch]:

@@ -86,6 +86,24 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_weights(tmp_path, one_thre
     assert len(state["history"]["step"]) == FIRST + SECOND
 
 
+def test_an_interrupt_keeps_the_step_that_was_being_taken(tmp_path):
+    class Interrupted(Trainer):
+        def _update(self, *args):
+            if self.done == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super()._update(*args)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(LONGER, toy_smears(), tmp_path).run()
+    assert done(tmp_path) == 5, "no multiple of checkpoint_every"
+    assert signal.getsignal(signal.SIGINT) is before
+    ours, unbroken = Trainer(LONGER, toy_smears(), tmp_path), Trainer(LONGER, toy_smears())
+    ours.run(stop_after=2), unbroken.run(stop_after=7)
+    weights = [trainer.generator.state_dict() for trainer in (ours, unbroken)]
+    assert all(torch.equal(weights[0][key], x) for key, x in weights[1].items())
+
+
 def test_fit_on_a_full_disk_keeps_the_last_checkpoint_and_says_so(tmp_path, room_for):
     Trainer(LONGER, toy_smears(), tmp_path).run(stop_after=4)
     before = (tmp_path / CHECKPOINT).read_bytes()

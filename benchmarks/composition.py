@@ -104,7 +104,7 @@ def release(trainer: CellTrainer, fit: list, held_out: list, begun: float) -> No
         for name, values in history.items()
         if name != "seconds"
     }
-    painter, rng = trainer.painter(), np.random.default_rng(0)
+    painter, rng = trainer.painter, np.random.default_rng(0)
     distance = {}
     for name, cells in (("fit", fit), ("held_out", held_out)):
         painted = painter.paint(labels_of(cells, trainer.config), rng)
@@ -118,7 +118,7 @@ def release(trainer: CellTrainer, fit: list, held_out: list, begun: float) -> No
         "config": asdict(trainer.config),
         "cells": len(fit),
         "steps": trainer.step,
-        "steps_asked_for": trainer.steps,
+        "steps_asked_for": trainer.total,
         "epochs": round(trainer.step * trainer.config.batch / len(fit), 2),
         "every": every,
         "curves": curves,

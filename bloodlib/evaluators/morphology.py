@@ -84,7 +84,13 @@ def cut_cells(smears: Iterable[Smear]) -> CellTiles:
 
 
 def train(
-    cells: CellTiles, classes: int, seed: int = 0, steps: int = 500, batch: int = 64, progress: bool = False
+    cells: CellTiles,
+    classes: int,
+    painted: CellTiles | None = None,
+    seed: int = 0,
+    steps: int = 300,
+    batch: int = 64,
+    progress: bool = False,
 ) -> CellTypes:
     """Train a classifier on tiles: classes in equal shares, all eight views, stain and light varied.
 
@@ -93,6 +99,8 @@ def train(
     cells : CellTiles
     classes : int
         How many there are; one without a cell is never answered by a trained network, or hardly.
+    painted : CellTiles, optional
+        Stand for half of the draws of every class of `cells` that they have.
     seed : int
         Of weights and draws; torch's global random state is left as it was.
     steps, batch : int
@@ -108,7 +116,8 @@ def train(
     present = np.unique(cells.kinds)
     if not len(present):
         raise ValueError("cells: there is none to train on")
-    of_kind = {int(kind): np.flatnonzero(cells.kinds == kind) for kind in present}
+    sources = [cells] if painted is None else [cells, painted]
+    tiles_of = {int(k): [x for x in (s.tiles[s.kinds == k] for s in sources) if len(x)] for k in present}
     rng = np.random.default_rng([seed, 11])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -117,7 +126,9 @@ def train(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(steps, 2))
         for _ in trange(steps, disable=not progress, desc="morphology"):
             kinds = rng.choice(present, size=batch)
-            tiles = np.stack([_view(cells.tiles[rng.choice(of_kind[int(kind)])], rng) for kind in kinds])
+            pools = [tiles_of[int(kind)] for kind in kinds]
+            pools = [pool[rng.integers(len(pool))] for pool in pools]
+            tiles = np.stack([_view(pool[rng.integers(len(pool))], rng) for pool in pools])
             x = to_tensor(tiles).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast_dtype() is torch.bfloat16):
                 logits = model(x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..io.trimaps import to_levels
 from .cyclegan import LOSSES, CycleConfig, CycleObjective, trimap_planes
 from .cyclegan_painting import CellPainter, to_square
 from .data import to_network, turned
-from .loop import Loop, learning_rate_factor
-from .precision import memory_kept
+from .loop import OneStage, learning_rate_factor
 
 _PREVIEWED = 3
 
@@ -69,7 +65,7 @@ class Unpaired:
         return UnpairedBatch(torch.stack(image), torch.stack(trimap), draws, tuple(map(str, which)))
 
 
-class CycleTrainer(Loop):
+class CycleTrainer(OneStage):
     """Train both generators and both discriminators, in a folder that allows to go on after any stop.
 
     Parameters
@@ -108,7 +104,7 @@ class CycleTrainer(Loop):
             torch.manual_seed(seed)
             self.objective = CycleObjective(config)
         self.objective.to(self.fabric.device, memory_format=torch.channels_last)
-        self.step, self.total = 0, config.step_count(len(images))
+        self.total = config.step_count(len(images))
         self._open(config.tensorboard_every)
 
     @property
@@ -116,66 +112,24 @@ class CycleTrainer(Loop):
         """The two generators as they are now."""
         return CellPainter(self.config, self.objective.to_image, self.objective.to_trimap)
 
-    def networks(self) -> dict[str, nn.Module]:
-        """Give all that is trained, and the buffers."""
-        return dict(self.objective.named_children())
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Give the generators' parameters, and the discriminators'."""
+        pairs = ("to_image", "to_trimap"), ("d_image", "d_trimap")
+        return [[p for name in pair for p in getattr(self.objective, name).parameters()] for pair in pairs]
 
-    def trained(self) -> dict[str, nn.Module]:
-        """Give generators and discriminators."""
-        return {name: net for name, net in self.networks().items() if any(True for _ in net.parameters())}
-
-    def state(self) -> dict[str, Any]:
-        """Give the step."""
-        return {"step": self.step}
-
-    def restore(self, state: Mapping[str, Any], path: Path) -> None:
-        """Go on at the step of a checkpoint of the same training."""
-        if state["identity"] != self.identity:
-            raise ValueError(
-                f"{path}: was begun with other cells, settings or seed; use another folder or delete this one"
-            )
-        self.step = state["step"]
-
-    def place(self) -> str:
-        """Say the step."""
-        return f"step {self.step} on pictures"
-
-    def run(self, stop_after: int | None = None) -> bool:
-        """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
-        left = math.inf if stop_after is None else stop_after
-        painting = [*self.objective.to_image.parameters(), *self.objective.to_trimap.parameters()]
-        judging = [*self.objective.d_image.parameters(), *self.objective.d_trimap.parameters()]
-        config = self.config
-        optimisers = [self._adam(weights, config.learning_rate, config.betas) for weights in (painting, judging)]
-        self._resume_moments(optimisers)
-        model, *wrapped = self.fabric.setup(self.objective, *optimisers)
-        begun_at = self.step
-        try:
-            with (
-                memory_kept(),
-                tqdm(total=self.total, initial=self.step, disable=not self.progress, unit="step") as bar,
-            ):
-                while self.step < self.total and self.step - begun_at < left:
-                    self._advance(model, wrapped)
-                    bar.update()
-                    if self.step % config.checkpoint_every == 0 or self.step == self.total:
-                        self._save(optimisers)
-                if self.step > begun_at and self.step % config.checkpoint_every and self.step < self.total:
-                    self._save(optimisers)
-                self._pending = {}
-        finally:
-            self.journal.close()
-        return self.step >= self.total
-
-    def _advance(self, model: nn.Module, optimisers: list[Any]) -> None:
-        begun = time.perf_counter()
-        rate = self.config.learning_rate * learning_rate_factor(self.step, self.total, self.config.constant)
+    def inputs(self) -> tuple[Sequence[Any], Sequence[str]]:
+        """Draw pictures and trimaps that do not belong together."""
         batch = self.data.draw(np.random.default_rng([self.seed, self.step, self.fabric.global_rank]))
         device = self.fabric.device
         inputs = [x.to(device, memory_format=torch.channels_last) for x in (batch.image, batch.trimap)]
-        losses = self._descend(model, optimisers, (*inputs, batch.draws), rate, batch.names)
-        self._record({"step": self.step, **losses, "seconds": time.perf_counter() - begun})
-        self.step += 1
+        return (*inputs, batch.draws), batch.names
+
+    def rate(self) -> float:
+        """Give the learning rate, constant at first and then falling to 0."""
+        return self.config.learning_rate * learning_rate_factor(self.step, self.total, self.config.constant)
+
+    def taken(self, losses: Mapping[str, float], rate: float) -> None:
+        """Draw the curves, and now and then a picture."""
         self.journal.scalars(self.step, {**losses, "learning_rate": rate})
         if self.step % self.config.preview_every == 0 or self.step == 1:
             self._preview()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from .checkpoint import (
     CHECKPOINT,
@@ -20,7 +22,7 @@ from .checkpoint import (
     write_checkpoint,
 )
 from .journal import Journal
-from .precision import make_fabric
+from .precision import make_fabric, memory_kept
 
 
 class NonFiniteLossError(RuntimeError):
@@ -172,3 +174,87 @@ class Loop:
             return
         state = {"identity": self.identity, **self.state(), "history": self.history}
         write_checkpoint(self.folder / CHECKPOINT, self.networks(), optimisers, state)
+
+
+class OneStage(Loop):
+    """Train the networks of one objective from the first step to the last, at one schedule.
+
+    Notes
+    -----
+    A subclass sets `config` (with ``learning_rate``, ``betas``, ``checkpoint_every``), `objective` (whose children
+    are the networks), `progress` and `total` before it opens the folder, and says which parameters each optimiser
+    has (`groups`) and what a step is shown (`inputs`).
+    """
+
+    config: Any
+    objective: nn.Module
+    progress: bool
+    total: int
+    step: int = 0
+
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Give the parameters of each optimiser."""
+        raise NotImplementedError
+
+    def inputs(self) -> tuple[Sequence[Any], Sequence[str]]:
+        """Draw what the objective sees at the present step, and the names of the pictures that it comes from."""
+        raise NotImplementedError
+
+    def rate(self) -> float:
+        """Give the learning rate of the present step."""
+        return self.config.learning_rate
+
+    def taken(self, losses: Mapping[str, float], rate: float) -> None:
+        """Do what a training does after a step, such as drawing curves."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Give all that is trained, and what else has buffers."""
+        return dict(self.objective.named_children())
+
+    def trained(self) -> dict[str, nn.Module]:
+        """Give the networks that have parameters."""
+        return {name: net for name, net in self.networks().items() if any(True for _ in net.parameters())}
+
+    def state(self) -> dict[str, Any]:
+        """Give the step."""
+        return {"step": self.step}
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Go on at the step of a checkpoint of the same training."""
+        if state["identity"] != self.identity:
+            raise ValueError(
+                f"{path}: was begun with other cells, settings or seed; use another folder or delete this one"
+            )
+        self.step = state["step"]
+
+    def place(self) -> str:
+        """Say the step."""
+        return f"step {self.step} on pictures"
+
+    def run(self, stop_after: int | None = None) -> bool:
+        """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
+        last = self.total if stop_after is None else min(self.total, self.step + stop_after)
+        config = self.config
+        optimisers = [self._adam(weights, config.learning_rate, config.betas) for weights in self.groups()]
+        self._resume_moments(optimisers)
+        model, *wrapped = self.fabric.setup(self.objective, *optimisers)
+        bar = tqdm(total=self.total, initial=self.step, disable=not self.progress, unit="step")
+        try:
+            with memory_kept(), bar:
+                while self.step < last:
+                    self._advance(model, wrapped)
+                    bar.update()
+                    if self.step % config.checkpoint_every == 0 or self.step == last:
+                        self._save(optimisers)
+        finally:
+            self.journal.close()
+        return self.step >= self.total
+
+    def _advance(self, model: nn.Module, optimisers: Sequence[Any]) -> None:
+        begun, rate = time.perf_counter(), self.rate()
+        inputs, names = self.inputs()
+        losses = self._descend(model, optimisers, inputs, rate, names)
+        values = {"step": self.step, **losses, "seconds": time.perf_counter() - begun}
+        self._record({name: values[name] for name in self.history})
+        self.step += 1
+        self.taken(losses, rate)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LOSSES = ("gan", "l1", "discriminator")
 KERAS_SLOPE = 0.3  # of Keras' LeakyReLU, which the thesis leaves at its default; pix2pix itself has 0.2
 DROPPED_BLOCKS, DROPOUT = 3, 0.5  # the thesis'
 WIDEST = 8  # in first filters: 64-128-256-512-512-…
@@ -159,3 +160,28 @@ def discriminator_loss(real: Tensor, painted: Tensor) -> Tensor:
     balance it is better.
     """
     return cross_entropy(real, True) + cross_entropy(painted, False)
+
+
+class CellObjective(nn.Module):
+    """Compute all losses of one step, so that generator and discriminator learn from one backward pass.
+
+    Notes
+    -----
+    As in `bloodlib.gan.objective.Objective`: the discriminator sees the painting cut off from the generator, and the
+    slope of the generator's loss there is handed on to it.
+    """
+
+    def __init__(self, generator: UNet, discriminator: PatchGAN) -> None:
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+
+    def forward(self, label: Tensor, image: Tensor, chance: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take labels and images (N, 3, S, S) in [-1, 1]; give what has all gradients, and those of `LOSSES`."""
+        painted = self.generator(label, chance).to(image.dtype)
+        judged = painted.detach().requires_grad_()
+        real, fake = self.discriminator(label, image), self.discriminator(label, judged)
+        of_generator, gan, l1 = generator_loss(fake, judged, image)
+        (slope,) = torch.autograd.grad(of_generator, judged, retain_graph=True)
+        of_discriminator = discriminator_loss(real, fake)
+        joined = (painted * slope).sum() + of_discriminator
+        return joined, {"gan": gan.detach(), "l1": l1.detach(), "discriminator": of_discriminator.detach()}

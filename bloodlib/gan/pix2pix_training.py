@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,26 +13,15 @@ import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from .._files import package_data, read_json, replacing, sha256, write_json
 from ..datasets.single_cells import TYPE_NAMES, SingleCell
 from .cell_layouts import RELEASED
-from .checkpoint import (
-    CHECKPOINT,
-    clear_partial,
-    moments_of,
-    read_checkpoint,
-    restore_moments,
-    restore_networks,
-    write_checkpoint,
-)
 from .config import chosen
-from .pix2pix import PatchGAN, UNet, discriminator_loss, generator_loss
-from .precision import make_fabric, memory_kept
+from .loop import OneStage
+from .pix2pix import LOSSES, CellObjective, PatchGAN, UNet
 
-LOSSES = ("gan", "l1", "discriminator")
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
@@ -46,6 +33,9 @@ class Pix2pixConfig:
     filters: int = 64  # of the generator's first convolution; the thesis'
     discriminator_filters: int = 64  # the thesis'
     jitter: float = 286 / 256  # the thesis': enlarged by this, then cropped at random
+    smallest: float | None = (
+        None  # ours: factors are drawn between this and `jitter`; None: always `jitter`, the thesis'
+    )
     resize: str = "nearest"  # of the pictures, the thesis'; "area" (ours) keeps texture that would alias in small sides
     batch: int = 1  # the thesis'
     epochs: int = 200  # ours: the thesis does not say; its curves no longer change after 100
@@ -59,6 +49,8 @@ class Pix2pixConfig:
             raise ValueError(f"resize is {self.resize!r}; it can be nearest, area")
         if self.side_px < 32:
             raise ValueError(f"side_px is {self.side_px!r}; at least 32 is needed, or the discriminator has one patch")
+        if self.smallest is not None and not 0 < self.smallest <= self.jitter:
+            raise ValueError(f"smallest is {self.smallest!r}; needed is a factor above 0, at most jitter={self.jitter}")
         for name in ("batch", "epochs", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; at least 1 is needed")
@@ -73,8 +65,10 @@ class Pix2pixConfig:
 PRESETS = {
     # Seconds: shows that it runs.
     "smoke": Pix2pixConfig(32, 8, 8, resize="area", batch=4, epochs=6, learning_rate=1e-3, precision="float32"),
-    # Minutes on one core; five MiB in half precision.
-    "laptop": Pix2pixConfig(64, 16, 16, resize="area", batch=4, epochs=16, learning_rate=5e-4, checkpoint_every=100),
+    # Half an hour on one core; six MiB in half precision.
+    "laptop": Pix2pixConfig(
+        128, 16, 32, smallest=0.8, resize="area", batch=4, epochs=40, learning_rate=5e-4, checkpoint_every=100
+    ),
     # The thesis' own sizes, for a GPU.
     "paper": Pix2pixConfig(),
 }
@@ -105,13 +99,17 @@ def jitter(cell: SingleCell, config: Pix2pixConfig, rng: np.random.Generator) ->
     Notes
     -----
     The thesis: 286×286 by nearest neighbours, crop to 256×256, mirrored left to right in half of the cases. Labels
-    are always resized by nearest neighbours: between two colours lies that of a third type.
+    are always resized by nearest neighbours: between two colours lies that of a third type. With
+    `Pix2pixConfig.smallest` cells are also shown smaller, on black that is as wide as needed.
     """
-    large = round(config.jitter * config.side_px)
-    row, column = rng.integers(0, large - config.side_px + 1, size=2)
+    factor = config.jitter if config.smallest is None else rng.uniform(config.smallest, config.jitter)
+    side_px, large = config.side_px, round(factor * config.side_px)
+    row, column = rng.integers(min(0, large - side_px), max(0, large - side_px) + 1, size=2).tolist()
     mirrored = rng.random() < 0.5
-    window = slice(row, row + config.side_px), slice(column, column + config.side_px)
-    image, label = (x[window] for x in _resized(cell, large, config.resize))
+    pad = max(0, side_px - large)
+    window = slice(row + pad, row + pad + side_px), slice(column + pad, column + pad + side_px)
+    margins = ((pad, pad), (pad, pad), (0, 0))
+    image, label = (np.pad(x, margins)[window] for x in _resized(cell, large, config.resize))
     return (image[:, ::-1], label[:, ::-1]) if mirrored else (image, label)
 
 
@@ -131,7 +129,7 @@ def pictures_of(cells: Sequence[SingleCell], config: Pix2pixConfig) -> np.ndarra
     return np.stack([_resized(cell, config.side_px, config.resize)[0] for cell in cells])
 
 
-class CellTrainer:
+class CellTrainer(OneStage):
     """Train generator and discriminator on single cells, in a folder that allows to go on after any stop.
 
     Parameters
@@ -145,9 +143,8 @@ class CellTrainer:
 
     Notes
     -----
-    As in `bloodlib.gan.training.Trainer` nothing random lives between steps: batch and dropout of step t are
-    drawn from generators seeded by (seed, t). Both networks step on gradients taken at the same weights, as
-    the thesis has it.
+    Batch and dropout of step t are drawn from generators seeded by (seed, t). Both networks step on
+    gradients taken at the same weights, as the thesis has it.
     """
 
     def __init__(
@@ -161,93 +158,34 @@ class CellTrainer:
     ) -> None:
         if not len(cells):
             raise ValueError("cells: there is none to train on")
-        self.config, self.cells, self.folder, self.seed, self.progress = config, cells, folder, seed, progress
-        self.identity = config.digest(seed=seed, cells=[(c.name, c.kind, int(c.mask.sum())) for c in cells])
-        self.fabric = make_fabric(config.precision)
+        identity = config.digest(seed=seed, cells=[(c.name, c.kind, int(c.mask.sum())) for c in cells])
+        super().__init__(folder, seed, config.precision, identity, (*LOSSES, "seconds"))
+        self.config, self.cells, self.progress = config, cells, progress
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = UNet(config.side_px, config.filters).to(self.fabric.device)
-            self.discriminator = PatchGAN(config.discriminator_filters).to(self.fabric.device)
-        self._optimisers = [
-            torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
-            for network in self._networks().values()
-        ]
-        self.steps = max(1, config.epochs * len(cells) // config.batch)
-        self.history: dict[str, list[float]] = {name: [] for name in (*LOSSES, "seconds")}
-        self._resume()
+            self.objective = CellObjective(
+                UNet(config.side_px, config.filters), PatchGAN(config.discriminator_filters)
+            ).to(self.fabric.device)
+        self.total = max(1, config.epochs * len(cells) // config.batch)
+        self._open(tensorboard_every=0)
 
     @property
-    def step(self) -> int:
-        """Steps done."""
-        return len(self.history["gan"])
-
-    def run(self, stop_after: int | None = None) -> bool:
-        """Train until done, or until `stop_after` more steps are done; returns whether it is done."""
-        last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
-        with memory_kept(), tqdm(total=self.steps, initial=self.step, disable=not self.progress, unit="step") as bar:
-            while self.step < last:
-                begun = time.perf_counter()
-                losses = self._update(*self._batch(self.step))
-                for name, value in (losses | {"seconds": time.perf_counter() - begun}).items():
-                    self.history[name].append(round(value, 6))
-                bar.update()
-                if self.step % self.config.checkpoint_every == 0 or self.step == last:
-                    self._save()
-        return self.step == self.steps
-
     def painter(self) -> CellPainter:
-        """Give what has been learnt so far, to paint with."""
-        return CellPainter(self.generator, self.config)
+        """What has been learnt so far, to paint with."""
+        return CellPainter(self.objective.generator, self.config)
 
-    def _networks(self) -> dict[str, torch.nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator}
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Give the generator's parameters, and the discriminator's."""
+        return [list(network.parameters()) for network in self.networks().values()]
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        rng = np.random.default_rng([self.seed, step])
-        drawn = [jitter(self.cells[k], self.config, rng) for k in rng.integers(len(self.cells), size=self.config.batch)]
+    def inputs(self) -> tuple[Sequence[Any], Sequence[str]]:
+        """Draw cells, jittered, and where this step's dropout comes from."""
+        rng = np.random.default_rng([self.seed, self.step])
+        chosen = [self.cells[k] for k in rng.integers(len(self.cells), size=self.config.batch)]
+        drawn = [jitter(cell, self.config, rng) for cell in chosen]
         image, label = (to_tensor(np.stack(x)).to(self.fabric.device) for x in zip(*drawn, strict=True))
-        return image, label, torch.Generator().manual_seed(int(rng.integers(2**62)))
-
-    def _update(self, image: Tensor, label: Tensor, chance: torch.Generator) -> dict[str, float]:
-        for optimiser in self._optimisers:
-            optimiser.zero_grad()
-        with self.fabric.autocast():
-            painted = self.generator(label, chance)
-            judged = self.discriminator(label, image), self.discriminator(label, painted.detach())
-            of_discriminator = discriminator_loss(*judged)
-            of_discriminator.backward()
-            self.discriminator.requires_grad_(False)
-            of_generator, gan, l1 = generator_loss(self.discriminator(label, painted), painted, image)
-            of_generator.backward()
-            self.discriminator.requires_grad_(True)
-        values = {"gan": gan, "l1": l1, "discriminator": of_discriminator}
-        losses = {name: float(value.detach()) for name, value in values.items()}
-        if not all(math.isfinite(value) for value in losses.values()):
-            raise ValueError(f"a loss is no number at step {self.step} ({losses}); lower learning_rate")
-        for optimiser in self._optimisers:
-            optimiser.step()
-        return losses
-
-    def _save(self) -> None:
-        if self.folder is not None:
-            state = {"identity": self.identity, "history": self.history}
-            write_checkpoint(Path(self.folder) / CHECKPOINT, self._networks(), self._optimisers, state)
-
-    def _resume(self) -> None:
-        if self.folder is None:
-            return
-        clear_partial(Path(self.folder))
-        path = Path(self.folder) / CHECKPOINT
-        if not path.is_file():
-            return
-        tensors, state = read_checkpoint(path)
-        if state["identity"] != self.identity:
-            raise ValueError(
-                f"{path}: was begun with other cells, settings or seed; use another folder or delete this one"
-            )
-        restore_networks(self._networks(), tensors)
-        restore_moments(self._optimisers, moments_of(tensors))
-        self.history = state["history"]
+        chance = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return (label, image, chance), [cell.name for cell in chosen]
 
 
 class CellPainter:

@@ -9,6 +9,7 @@ from bloodlib.datasets.single_cells import FIELD_PX, SingleCell
 from bloodlib.gan.pix2pix import (
     DISCRIMINATOR_BALANCE,
     GENERATOR_BALANCE,
+    CellObjective,
     Down,
     PatchGAN,
     UNet,
@@ -108,8 +109,40 @@ def test_jitter_moves_image_and_label_alike_and_invents_no_colour():
     assert len(places) > 4
 
 
+def test_jitter_can_also_shrink():
+    """Factors from 0.5 to 286/256 of a disc 100 px wide in a field of 256, shown at 64."""
+    cell, config = disc_cells()[2], preset("smoke", side_px=64, smallest=0.5)
+    widths = []
+    for k in range(40):
+        image, label = jitter(cell, config, np.random.default_rng(k))
+        assert image.shape == label.shape == (64, 64, 3)
+        shown = label.any(axis=2)
+        assert not shown[[0, -1]].any(), "nothing is cut: the field grew with black"
+        widths.append(shown.any(axis=0).sum())
+    assert min(widths) <= 15
+    assert max(widths) >= 26
+    with pytest.raises(ValueError, match=r"smallest is 2; needed is a factor above 0, at most jitter=1\.1"):
+        preset("smoke", smallest=2)
+
+
+def test_each_network_gets_the_slope_of_its_own_loss():
+    torch.manual_seed(0)
+    objective = CellObjective(UNet(32, 2), PatchGAN(2))
+    label, image = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    generator, discriminator = objective.generator, objective.discriminator
+    objective(label, image, torch.Generator().manual_seed(3))[0].backward()
+    joined = {name: p.grad.clone() for name, p in objective.named_parameters()}
+    objective.zero_grad()
+    painted = generator(label, torch.Generator().manual_seed(3))
+    discriminator_loss(discriminator(label, image), discriminator(label, painted.detach())).backward()
+    discriminator.requires_grad_(False)
+    generator_loss(discriminator(label, painted), painted, image)[0].backward()
+    for name, p in objective.named_parameters():
+        torch.testing.assert_close(joined[name], p.grad)
+
+
 def test_dropout_stays_on_when_painting_and_follows_the_generator_given():
-    painter = CellTrainer(TINY, disc_cells()).painter()
+    painter = CellTrainer(TINY, disc_cells()).painter
     labels = labels_of(disc_cells(), TINY)
     one, again, other = (painter.paint(labels, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert np.array_equal(one, again)
@@ -118,7 +151,11 @@ def test_dropout_stays_on_when_painting_and_follows_the_generator_given():
 
 
 def state(trainer):
-    return [x.clone() for network in (trainer.generator, trainer.discriminator) for x in network.state_dict().values()]
+    return [
+        x.clone()
+        for network in (trainer.objective.generator, trainer.objective.discriminator)
+        for x in network.state_dict().values()
+    ]
 
 
 def test_training_stopped_and_resumed_ends_at_the_weights_of_an_unbroken_one(tmp_path):
@@ -144,7 +181,7 @@ def test_a_painter_learns_the_colour_of_two_types():
 
 
 def test_a_stored_painter_paints_alike_and_a_damaged_one_is_refused(tmp_path):
-    painter = CellTrainer(TINY, disc_cells()).painter()
+    painter = CellTrainer(TINY, disc_cells()).painter
     painter.save(tmp_path, {"what": "a test"})
     loaded = CellPainter.load(tmp_path)
     assert loaded.config == TINY

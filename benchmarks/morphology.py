@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -25,6 +26,7 @@ from bloodlib.smears import Smear
 from bloodlib.synthesis import Synthesizer
 
 COMMAND = "python -m benchmarks.morphology"
+PICTURE = Path("book/_static/morphology.jpg")  # painted, of each class alone
 FOLDER = Path("build/morphology/painter")
 START = "chula_rbc12-laptop"
 STAGES = (Stage(crop=256, batch=2, steps=300, constant=1.0), Stage(crop=256, batch=2, steps=500))
@@ -57,6 +59,17 @@ def repaint(synth: Synthesizer, smear: Smear, known: Sequence[int], rng: np.rand
     return replace(smear, image=synth.paint(smear.instances, rng, classes=asked))
 
 
+def sheet(synth: Synthesizer, kinds: Sequence[int], side_px: int = 160, columns: int = 5) -> np.ndarray:
+    """Paint a small smear of each class alone, side by side; uint8 (H, W, 3)."""
+    alone = [
+        synth.sample(np.random.default_rng([0, 24, k]), (side_px, side_px), classes={k: 1.0}, name=f"of-{k}").image
+        for k in kinds
+    ]
+    rows = [alone[k : k + columns] for k in range(0, len(alone), columns)]
+    blank = np.full_like(alone[0], 255)
+    return np.vstack([np.hstack(row + [blank] * (columns - len(row))) for row in rows])
+
+
 def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
     """Paint, train the classifiers, and give what is stored."""
     fit, test = load("chula_rbc12", split="fit"), load("chula_rbc12", split="test")
@@ -83,6 +96,7 @@ def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
         synth.sample(np.random.default_rng([0, 22, k]), classes=mix, name=f"painted-{k}") for k in range(painted)
     )
     real, held_out = real.of_classes(asked_for), held_out.of_classes(scored)
+    cv2.imwrite(str(PICTURE), sheet(synth, asked_for)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     judged: dict[str, list[np.ndarray]] = {name: [] for name in judges}
     arms: dict[str, list[np.ndarray]] = {"real": [], "real + painted": []}
     groups = np.empty(0)
@@ -101,6 +115,7 @@ def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
         "classes": list(names),
         "fit": counts.tolist(),
         "shapes": np.bincount(synth.layout.shapes.classes, minlength=classes).tolist(),
+        "shown": asked_for,
         "scored": scored,
         "rare": rare,
         "held_out": np.bincount(held_out.kinds, minlength=classes).tolist(),

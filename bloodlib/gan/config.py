@@ -111,6 +111,18 @@ class GanConfig:
         """Number of semantic classes, background included."""
         return 1 + self.cell_classes + self.objects
 
+    @property
+    def blank_crops(self) -> bool:
+        """Whether a crop of nothing but background can be learnt from.
+
+        Notes
+        -----
+        Instance norm divides by the spread of a plane. Where there is neither a cell nor noise nor a border
+        of zeros every plane is constant, so each of G's norms multiplies gradients by 1/√ε = 316, and a
+        dozen of them overflow.
+        """
+        return self.norm != "instance" or self.padding != "reflect" or self.noise
+
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON-able values."""
         return json.loads(json.dumps(asdict(self)))

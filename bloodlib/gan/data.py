@@ -17,6 +17,8 @@ from ..smears import Smear
 from .config import GanConfig, Stage
 from .networks import pad_sides
 
+_MOST_TRIES = 1000  # for a crop with a cell in it
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -192,6 +194,8 @@ class Crops:
         As in `GanConfig`.
     styles : list of dict of int to float32 (M + 1, C), optional
         For the second stage: features per instance of each view of each smear (see `views`).
+    blank : bool
+        Whether a crop may hold nothing but background; else such a one is drawn again, elsewhere.
 
     Notes
     -----
@@ -207,11 +211,12 @@ class Crops:
         flips: bool = True,
         rotations: bool = False,
         styles: list[dict[int, Tensor]] | None = None,
+        blank: bool = True,
     ) -> None:
         self.items = [resized(smear, stage.shape) for smear in smears]
         if not self.items:
             raise ValueError("no smears to train on; give at least one")
-        self.stage, self.styles = stage, styles
+        self.stage, self.styles, self.blank = stage, styles, blank
         self.views = views(stage, flips, rotations)
         smallest = min(min(item.instances.shape) for item in self.items)
         if stage.crop and smallest < stage.crop:
@@ -233,13 +238,11 @@ class Crops:
         )
 
     def _sample(self, rng: np.random.Generator) -> tuple[str, Tensor, Tensor, Tensor, Tensor | None]:
-        which = int(rng.integers(len(self.items)))
-        item = self.items[which]
-        crop = self.stage.crop
-        if crop:
-            top, left = (int(rng.integers(side - crop + 1)) for side in item.instances.shape)
-            window = slice(top, top + crop), slice(left, left + crop)
-            item = Labelled(item.name, item.image[window], item.instances[window], item.kinds)
+        which, item = self._cut(rng)
+        for _ in range(0 if self.blank else _MOST_TRIES):
+            if item.instances.any():
+                break
+            which, item = self._cut(rng)
         view = int(rng.choice(self.views))
         item = item.view(view)
         x = pad_sides(to_network(item.image))
@@ -247,6 +250,15 @@ class Crops:
         kinds = torch.from_numpy(item.kinds)[ids]
         features = self.styles[which][view][ids].permute(2, 0, 1) if self.styles else None  # (C, H, W)
         return item.name, x, ids, kinds, features
+
+    def _cut(self, rng: np.random.Generator) -> tuple[int, Labelled]:
+        which, crop = int(rng.integers(len(self.items))), self.stage.crop
+        item = self.items[which]
+        if not crop:
+            return which, item
+        top, left = (int(rng.integers(side - crop + 1)) for side in item.instances.shape)
+        window = slice(top, top + crop), slice(left, left + crop)
+        return which, Labelled(item.name, item.image[window], item.instances[window], item.kinds)
 
 
 def views(stage: Stage, flips: bool, rotations: bool) -> tuple[int, ...]:

@@ -162,7 +162,14 @@ class Trainer(Loop):
         """Train up to `budget` steps of one stage; returns how many were done."""
         second = self.stage == 1
         styles = self._styles(stage) if second else None
-        crops = Crops(self.smears, stage, flips=self.config.flips, rotations=self.config.rotations, styles=styles)
+        crops = Crops(
+            self.smears,
+            stage,
+            flips=self.config.flips,
+            rotations=self.config.rotations,
+            styles=styles,
+            blank=self.config.blank_crops,
+        )
         objective = Objective(
             self.config, self.generator, self.discriminator, None if second else self.encoder, self.perceptual
         )

@@ -114,6 +114,22 @@ def test_a_batch_is_decided_by_its_generator():
     assert not torch.equal(first.noise, other.noise)
 
 
+def test_where_gradients_would_overflow_crops_of_mere_background_are_drawn_again():
+    """Measured on such a crop with the smoke preset's first weights: the generator's gradient is infinite."""
+    instances = np.zeros((200, 200), np.int32)
+    instances[20:40, 30:50] = 1
+    smear = label(Smear(np.full((200, 200, 3), 200, np.uint8), instances, name="a"), preset("smoke"))
+
+    def shown(blank):
+        crops = Crops([smear], Stage(crop=32, batch=40, steps=1), blank=blank)
+        return crops.draw(np.random.default_rng(0)).instances.flatten(1).any(1)
+
+    assert not shown(blank=True).all()
+    assert shown(blank=False).all()
+    assert not preset("smoke").blank_crops
+    assert preset("laptop").blank_crops
+
+
 def test_whole_smears_are_padded_to_multiples_of_16():
     batch = Crops([labelled()], Stage(steps=1), flips=False).draw(np.random.default_rng(0))
     assert batch.image.shape == (1, 3, 48, 64)

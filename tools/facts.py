@@ -11,7 +11,7 @@ import yaml
 from benchmarks import targets
 from bloodlib._files import read_json
 
-from . import card, claims
+from . import card, claims, faults
 
 
 def substitutions(root: Path) -> dict[str, Any]:
@@ -35,7 +35,10 @@ def substitutions(root: Path) -> dict[str, Any]:
         "derivation": derivation_table(stored / "derivation.json"),
         "painter": card.values(root),
         "cell_types": read_json(cell_types) if cell_types.exists() else {},
-        "benchmarks": targets.table(targets.lines(stored, root / "build")),
+        # Not the size of the pages: it would be that of the pages before these.
+        "benchmarks": targets.table([one for one in targets.lines(stored, root / "build") if one.what != targets.SITE]),
+        "kills": faults.kills(stored / "faults"),
+        "fuzz": faults.fuzz(stored / "faults"),
         "ten_million": ten_million(stored / "masks.json", stored / "painter" / "bench.json"),
     }
 

@@ -128,3 +128,9 @@ def test_the_cost_of_the_grid_names_hours_and_devices():
     assert facts.cost([]) == "No run of Table 2 is stored yet."
     runs = [{"seconds": {"cpu": 1800.0}, "device": "cpu, 2 threads, float32"} for _ in range(3)]
     assert facts.cost(runs) == "3 stored runs took 1.5 processor-hours (cpu, 2 threads, float32)."
+
+
+def test_no_page_depends_on_the_build_before_it():
+    said = facts.substitutions(ROOT)["benchmarks"]
+    assert "| mask" in said
+    assert "built site" not in said

@@ -22,7 +22,11 @@ STYLE = """
 body { background: #fff; color: #111; margin: 0; }
 article { break-before: page; }
 article:first-of-type { break-before: auto; }
-figure, img, svg, .admonition, pre { break-inside: avoid; }
+figure, img, svg, tr, .math, .exercise, .solution { break-inside: avoid; }
+h1, h2, h3, h4, .admonition-title, figcaption, caption { break-after: avoid; }
+figcaption { break-before: avoid; }
+img { max-height: 21cm; object-fit: contain; object-position: left; }
+p, li { orphans: 3; widows: 3; }
 pre { white-space: pre-wrap; }
 .headerlink, .copybtn, .toggle-button, .bl-controls, .bl-buttons, input { display: none !important; }
 .pst-scrollable-table-container, .bd-article .cell_output .output { overflow: visible !important; }
@@ -96,8 +100,8 @@ def _point(link: Tag, path: Path, site: Path, every: list[Path]) -> None:
     target = path if not url.path else Path(os.path.normpath(path.parent / unquote(url.path)))
     if target in every:
         link["href"] = "#" + _anchor(target, site, unquote(url.fragment))
-    else:
-        link["href"] = _moved(link["href"], path.parent, site)
+    else:  # a file of the site, such as a figure at full size: a PDF goes about without it
+        link.unwrap()
 
 
 def _anchor(path: Path, site: Path, name: str) -> str:

@@ -23,7 +23,8 @@ def site(tmp_path: Path) -> Path:
         '<article class="x"><h1 id="top">A</h1><a href="../notebooks/01.html#end">on</a><script>1</script></article>'
     )
     second = (
-        '<article><p id="end">B</p><a href="../book/index.html#top">back</a><img src="../a.png"><details>c</details>'
+        '<article><p id="end">B</p><a href="../book/index.html#top">back</a><a href="../b.png"><img src="../a.png"></a>'
+        "<details>c</details>"
         '<div class="solution dropdown toggle-hidden">d</div></article>'
     )
     (tmp_path / "book" / "index.html").write_text(f"{HEAD}{SIDEBAR}{first}</body></html>")
@@ -38,6 +39,7 @@ def test_links_lead_within_the_file_and_nothing_is_folded(site):
         assert whole.find(id=link["href"].lstrip("#")) is not None
     assert whole.select_one("article:nth-of-type(2) a")["href"] == "#book-index--top"
     assert whole.img["src"] == "a.png"
+    assert whole.img.parent.name == "article"  # a figure at full size is not in the file
     assert whole.select_one("link")["href"] == "_static/a.css"
     assert whole.select_one("details").has_attr("open")
     assert whole.select_one(".solution")["class"] == ["solution"]

@@ -93,9 +93,10 @@ def make_fabric(precision: str, devices: int = 1) -> Fabric:
         raise ValueError(f"devices is {devices}; allowed is {f'1 to {gpus}, the GPUs here' if gpus else '1 or more'}")
     if devices > 1 and hasattr(sys, "ps1"):
         raise ValueError(f"devices is {devices} in an interactive session; call `bloodlib fit … --devices {devices}`")
-    chosen = "auto" if os.environ.get(_STARTED_BY_FABRIC) else devices
-    fabric = Fabric(devices=chosen, precision="bf16-mixed" if mixed else "32-true")
-    fabric.launch()
+    started = bool(os.environ.get(_STARTED_BY_FABRIC))
+    fabric = Fabric(devices="auto" if started else devices, precision="bf16-mixed" if mixed else "32-true")
+    if not started:
+        fabric.launch()
     return fabric
 
 

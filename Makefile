@@ -63,8 +63,7 @@ refresh: $(READY)
 	$(PY) -m tools.refresh
 
 results: $(READY)
-	$(VENV)/bin/snakemake --snakefile table2.smk --cores 2 --jobs 1 --rerun-triggers input --keep-going \
-		--config profile=$(PROFILE) data=$(DATA)
+	$(PY) -m tools.results --profile $(PROFILE) --data $(DATA)
 
 # Exercises without solutions, in build/lab; `make lab RUN=--run` runs each from top to bottom as well.
 lab: $(READY)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bloodlib.evaluators.arms import CONTROLS
+from bloodlib._files import alone_in
+from bloodlib.evaluators.arms import ARMS, CONTROLS
 from bloodlib.evaluators.run import stored_path
+from tools import results
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -59,3 +61,26 @@ def test_the_slurm_profile_is_one_that_snakemake_reads():
     assert profile["executor"] == "slurm"
     assert all(f"--{key}" in helped for key in profile)
     assert set(profile["set-resources"]) == {"shared"}
+
+
+def test_a_grid_that_was_killed_is_gone_on_with(tmp_path):
+    """As a kill leaves it: Snakemake's lock on the grid's files, of which it would else refuse to make any."""
+    for arm in ARMS:
+        store(tmp_path, "fcn8s", arm, 0)
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    made = stored_path("chula_rbc12", "laptop", "fcn8s", "RD", 0, tmp_path / "results")
+    for name in ("0.output.lock", "0.input.lock"):
+        (locks / name).write_text(f"{made}\n")
+    more = ["seeds=0", "tasks=fcn8s", f"results={tmp_path}/results", f"artifacts={tmp_path}/made"]
+    command = [*results.command("laptop", "chula_rbc12", more), "--directory", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_two_calls_do_not_make_one_grid(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    with alone_in(tmp_path / "build" / "smoke-phantom" / "grid"):
+        assert results.main(["--profile", "smoke", "--data", "phantom"]) == 1
+    assert "another process is writing there" in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""Make the runs of Table 2 that are not stored yet: python -m tools.results --profile laptop --data chula_rbc12."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bloodlib._files import alone_in
+
+from .layout import ROOT
+
+
+def command(profile: str, data: str, more: Sequence[str] = ()) -> list[str]:
+    """Give Snakemake's command line; `more` are pairs for its ``--config``, such as ``seeds=0,1``.
+
+    Notes
+    -----
+    Snakemake's own lock stays when it is killed, and so does its mark on a file that was being made; the next
+    call then refuses to start. A record is written whole or not at all, so neither is needed here.
+    """
+    own = ["--nolock", "--ignore-incomplete", "--rerun-triggers", "input", "--keep-going"]
+    grid = ["--snakefile", str(ROOT / "table2.smk"), "--cores", "2", "--jobs", "1"]
+    return [
+        str(Path(sys.executable).with_name("snakemake")),
+        *grid,
+        *own,
+        "--config",
+        f"profile={profile}",
+        f"data={data}",
+        *more,
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run Snakemake alone in this build; the lock is the operating system's, which a kill gives back."""
+    parser = argparse.ArgumentParser(prog="python -m tools.results", description=__doc__)
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for Snakemake's --config: seeds, tasks, arms, …")
+    chosen = parser.parse_args(arguments)
+    try:
+        with alone_in(ROOT / "build" / f"{chosen.profile}-{Path(chosen.data).name}" / "grid"):
+            return subprocess.run(command(chosen.profile, chosen.data, chosen.more), cwd=ROOT, check=False).returncode
+    except BlockingIOError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

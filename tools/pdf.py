@@ -27,9 +27,10 @@ h1, h2, h3, h4, .admonition-title, figcaption, caption { break-after: avoid; }
 figcaption { break-before: avoid; }
 img { max-height: 21cm; object-fit: contain; object-position: left; }
 p, li { orphans: 3; widows: 3; }
-pre { white-space: pre-wrap; }
+pre { orphans: 3; white-space: pre-wrap; widows: 3; }
 .headerlink, .copybtn, .toggle-button, .bl-controls, .bl-buttons, input { display: none !important; }
-.pst-scrollable-table-container, .bd-article .cell_output .output { overflow: visible !important; }
+/* What scrolls cannot be divided between pages. */
+pre, .highlight, .pst-scrollable-table-container, .bd-article .cell_output .output { overflow: visible !important; }
 """
 _DRAWN = "new Promise((done) => setTimeout(done, 1500))"
 _MATHS = "!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)"
@@ -78,6 +79,8 @@ def _article(path: Path, site: Path, every: list[Path]) -> str:
     for element in article.select("script"):
         if not element.get("type", "").startswith("math/"):
             element.decompose()
+    for element in article.select("details.how-made"):  # under every figure, and much the same: for the screen
+        element.decompose()
     for element in article.find_all(id=True):
         element["id"] = _anchor(path, site, element["id"])
     article["id"] = _anchor(path, site, "")

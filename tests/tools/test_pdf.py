@@ -24,7 +24,7 @@ def site(tmp_path: Path) -> Path:
     )
     second = (
         '<article><p id="end">B</p><a href="../book/index.html#top">back</a><a href="../b.png"><img src="../a.png"></a>'
-        "<details>c</details>"
+        '<details>c</details><details class="sd-card how-made" id="x">much the same</details>'
         '<div class="solution dropdown toggle-hidden">d</div></article>'
     )
     (tmp_path / "book" / "index.html").write_text(f"{HEAD}{SIDEBAR}{first}</body></html>")
@@ -44,6 +44,7 @@ def test_links_lead_within_the_file_and_nothing_is_folded(site):
     assert whole.select_one("details").has_attr("open")
     assert whole.select_one(".solution")["class"] == ["solution"]
     assert whole.select("article script") == []
+    assert "much the same" not in whole.get_text()
 
 
 def test_no_book_is_said(tmp_path):

@@ -29,7 +29,8 @@ img { max-height: 21cm; object-fit: contain; object-position: left; }
 p, li { orphans: 3; widows: 3; }
 pre { orphans: 3; white-space: pre-wrap; widows: 3; }
 .headerlink, .copybtn, .toggle-button, .bl-controls, .bl-buttons, input { display: none !important; }
-/* What scrolls cannot be divided between pages. */
+/* What scrolls, or is laid out in boxes, cannot be divided between pages. */
+.cell_input, .highlight, [class*="highlight-"] { break-inside: auto !important; display: block !important; }
 pre, .highlight, .pst-scrollable-table-container, .bd-article .cell_output .output { overflow: visible !important; }
 """
 _DRAWN = "new Promise((done) => setTimeout(done, 1500))"

@@ -98,3 +98,14 @@ def test_one_device_writes_whatever_a_cluster_calls_its_jobs(monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "3")
     assert is_first(1)
     assert not is_first(2)
+
+
+@pytest.mark.nightly
+def test_fabric_run_starts_the_processes_as_well(tmp_path):
+    fabric = Path(sys.executable).with_name("fabric")
+    command = [fabric, "run", "--accelerator", "cpu", "--devices", "2", str(PROGRAM), str(tmp_path / "shared")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, alone = json.loads((tmp_path / "shared" / "history.json").read_text()), fit(tmp_path / "alone").history
+    for name in LOSSES:
+        np.testing.assert_allclose(found[name], alone[name], rtol=1e-5, atol=2e-6, err_msg=name)

@@ -149,9 +149,7 @@ def _add_fit(below) -> None:
     fit.add_argument("--seed", type=int, default=0)
     text = "GPUs, or processes where there is none, that share every batch (default 1)"
     fit.add_argument("--devices", type=_positive, default=1, metavar="N", help=text)
-    text = (
-        "begin with the networks of that model, such as a released one, not random ones; fewer steps do then"
-    )
+    text = "begin with the networks of that model, such as a released one, not random ones; fewer steps do then"
     fit.add_argument("--start-from", metavar="MODEL", help=text)
     fit.add_argument("--batch", type=_positive, metavar="N", help="samples of one step, instead of the profile's")
     _add_dry_run(fit)

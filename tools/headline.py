@@ -15,7 +15,7 @@ import yaml
 from bloodlib._files import replacing
 from bloodlib.evaluators import report
 from bloodlib.evaluators.arms import ARMS
-from bloodlib.evaluators.contrasts import cell
+from bloodlib.evaluators.contrasts import cell, contrast
 from bloodlib.evaluators.markdown import head, row
 from bloodlib.evaluators.protocol import load_runs
 
@@ -23,6 +23,7 @@ from .layout import ROOT
 
 BEGIN, END = "<!-- headline: written by tools.headline -->", "<!-- headline ends -->"
 DATA, PROFILE = "chula_rbc12", "laptop"
+ADDED = {"RD+SD": "painted smears", "RD+CP": "copy-paste of real cells"}  # fifteen for each real smear, against RD
 
 
 def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]]) -> str:
@@ -45,7 +46,23 @@ def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]])
         lines.append(row(f"{report.TITLES[task]}, {report.NAMES[report.MAIN_SCORE[task]]}", *entries))
         lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS)))
     answer = report.answer(report.primary(runs, np.random.default_rng(0)))
-    return "\n".join([*lines, "", answer])
+    return "\n".join([*lines, "", answer, *added(runs)])
+
+
+def added(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Say what is gained by painted smears, and by copy-paste, over real smears alone, nothing else varied."""
+    said = []
+    for arm, name in ADDED.items():
+        found = {task: contrast(runs, task, arm, "RD", np.random.default_rng(0)) for task in report.TASKS}
+        parts = [
+            f"{report.TITLES[task]} {c.mean:+.3f} "
+            + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds} pairs)" if c.seeds > 1 else "(one pair)")
+            for task, c in found.items()
+            if c
+        ]
+        if parts:
+            said.append(f"- **Real smears and {name}, against real ones alone**: {', '.join(parts)}.")
+    return said
 
 
 def written(root: Path) -> str:

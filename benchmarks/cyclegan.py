@@ -45,7 +45,7 @@ from bloodlib.smears import Smear
 
 COMMAND = "python -m benchmarks.cyclegan"
 RESULT = package_data("results", "cyclegan", "laptop.json")
-MODEL = package_data("models", "cyclegan-wbc")
+MODEL = package_data("painters", "cyclegan-wbc")
 TILE_PX = 80  # ours: fits into the smallest picture, of 88 px
 ARMS: dict[str, tuple[bool, bool, tuple[str, ...]]] = {  # real pairs, painted pairs, augmentations
     "real": (True, False, ()),

@@ -62,4 +62,4 @@ def test_what_is_stored_is_of_the_present_settings():
     assert stored["paired_config_hash"] == cyclegan.paired_config(config).digest()
     assert list(stored["augmentation"]["arms"]) == list(cyclegan.ARMS)
     assert len(stored["trimaps"]["CycleGAN"]["per_image"]) == stored["split"]["test"] == 60
-    assert CellPainter.load(package_data("models", "cyclegan-wbc")).config == config
+    assert CellPainter.load(package_data("painters", "cyclegan-wbc")).config == config

@@ -97,7 +97,7 @@ def train() -> None:
 
 def release(trainer: CellTrainer, fit: list, held_out: list, begun: float) -> None:
     """Store a painter with the outlines that it saw, its curves, and how far it is from held-out cells."""
-    folder, history = package_data("models", RELEASED), trainer.history
+    folder, history = package_data("painters", RELEASED), trainer.history
     every = max(1, trainer.step // 60)
     curves = {
         name: [round(float(np.mean(values[k : k + every])), 4) for k in range(0, trainer.step, every)]
@@ -142,7 +142,8 @@ def composed() -> None:
     """Compose smears as published and mended, and measure what gives either away."""
     begun, painter, outlines = time.process_time(), CellPainter.load(), read_outlines()
     side = painter.config.side_px
-    scale, ranges = FIELD_PX / side, size_ranges(outlines)
+    scale, config = FIELD_PX / side, painter.config
+    ranges = size_ranges(outlines, scales=(config.smallest or config.jitter, config.jitter))
     rows: dict[str, list[dict]] = {"published": [], "mended": []}
     for k in range(COMPOSED):
         rng = np.random.default_rng([7, k])

@@ -78,7 +78,7 @@ def write_outlines(path: Path, outlines: Sequence[Outline], tolerance_px: float 
 @lru_cache(maxsize=2)
 def read_outlines(name: str = RELEASED) -> tuple[Outline, ...]:
     """Read the outlines that go with a painter: those of the cells it was trained on."""
-    named = package_data("models", name)
+    named = package_data("painters", name)
     stored = read_json((named if named.is_dir() else Path(name)) / OUTLINES)["polygons"]
     read = []
     for kind, type_name in enumerate(CELL_NAMES):

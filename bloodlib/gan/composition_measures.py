@@ -62,11 +62,23 @@ def border_step(image: np.ndarray, instances: np.ndarray) -> float:
     return float(joined.mean()) if len(joined) else float("nan")
 
 
-def size_ranges(outlines: Sequence[Outline], low: float = 0.01, high: float = 0.99) -> dict[int, tuple[float, float]]:
-    """Give the range of areas of each type, in pixels of the outlines, between two quantiles."""
+def size_ranges(
+    outlines: Sequence[Outline], low: float = 0.01, high: float = 0.99, scales: tuple[float, float] = (1.0, 1.0)
+) -> dict[int, tuple[float, float]]:
+    """Give the range of areas of each type that a painter was shown, in pixels of the outlines.
+
+    Parameters
+    ----------
+    outlines : sequence of Outline
+    low, high : float
+        Quantiles between which the range lies.
+    scales : (float, float)
+        Between which factors the sides were jittered.
+    """
     kinds = {outline.kind for outline in outlines}
     areas = {kind: [o.shape.sum() for o in outlines if o.kind == kind] for kind in kinds}
-    return {kind: (float(np.quantile(a, low)), float(np.quantile(a, high))) for kind, a in areas.items()}
+    least, most = (scale**2 for scale in scales)
+    return {kind: (least * float(np.quantile(a, low)), most * float(np.quantile(a, high))) for kind, a in areas.items()}
 
 
 def strange_sizes(drawn: Drawn, ranges: dict[int, tuple[float, float]]) -> float:

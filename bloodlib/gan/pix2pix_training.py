@@ -235,7 +235,7 @@ class CellPainter:
         FileNotFoundError, ValueError
             If there is none of that name, or the weights are not those of the card.
         """
-        named = package_data("models", str(name_or_folder))
+        named = package_data("painters", str(name_or_folder))
         folder = named if named.is_dir() else Path(name_or_folder)
         if not (folder / CARD).is_file():
             raise FileNotFoundError(

@@ -166,6 +166,8 @@ def test_tiles_repeat_and_windows_do_not():
 
 def test_strange_sizes_are_counted():
     ranges = size_ranges([Outline(RED_CELL, disc(r)) for r in (10, 11, 12)])
+    wider = size_ranges([Outline(RED_CELL, disc(r)) for r in (10, 11, 12)], scales=(0.5, 2.0))
+    assert wider[RED_CELL] == pytest.approx((ranges[RED_CELL][0] / 4, 4 * ranges[RED_CELL][1]))
     instances = np.zeros((100, 100), np.int32)
     instances[20:43, 20:43][disc(11)] = 1
     instances[50:91, 50:91][disc(20)] = 2

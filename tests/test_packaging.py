@@ -83,6 +83,7 @@ def test_wheel_holds_what_the_library_needs_at_run_time(wheel):
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "bloodlib").rglob("*.py")}
     needed = {f"bloodlib/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "data" / "registries").glob("*.txt")}
     needed |= {f"bloodlib/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "data" / "splits").glob("*.json")}
+    needed |= {f"bloodlib/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "data" / "results").rglob("*.json")}
     assert needed
     assert not (modules | needed) - held
 

@@ -160,8 +160,8 @@ def test_a_folder_whose_mask_differs_in_size_is_named(smears, capsys):
 def test_the_papers_training_is_one_command(monkeypatch):
     asked = {}
 
-    def fit(smears, profile, folder, seed, **overrides):
-        asked.update(smears=smears, profile=profile, overrides=overrides)
+    def fit(smears, profile, folder, seed, devices, start_from, **overrides):
+        asked.update(smears=smears, profile=profile, overrides=overrides, begun=(devices, start_from))
 
     monkeypatch.setattr(bloodlib.Synthesizer, "fit", fit)
     data = ["phantom", "--split", "train", "--size", "1920x1200"]
@@ -171,6 +171,7 @@ def test_the_papers_training_is_one_command(monkeypatch):
     assert asked["smears"][0].image.shape == (1200, 1920, 3)
     assert asked["profile"] == "paper"
     assert asked["overrides"] == {"perceptual": "squeezenet", "lambda_colour": 10.0, "flips": False}
+    assert asked["begun"] == (1, None)
 
 
 def test_a_setting_without_a_value_is_refused_before_anything_runs(capsys, tmp_path):

@@ -175,7 +175,7 @@ def test_a_set_of_another_seed_or_other_files_are_not_mixed(synth, tmp_path):
 
 def test_a_crowded_set_is_said_once_and_listed_in_the_manifest(synth, tmp_path, monkeypatch):
     draw = synth.layout.sample
-    monkeypatch.setattr(synth.layout, "sample", lambda rng, shape, count=None: draw(rng, shape, 90))
+    monkeypatch.setattr(synth.layout, "sample", lambda rng, shape, count, shares: draw(rng, shape, 90, shares))
     with pytest.warns(CrowdedWarning, match="2 of 2 smears are full and hold fewer cells") as told:
         synth.write(tmp_path / "set", count=2, seed=0, shape=(96, 128))
     assert len(told) == 1

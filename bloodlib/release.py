@@ -202,6 +202,21 @@ def generator_hash(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def is_about(model: dict[str, Any], content: dict[str, Any]) -> bool:
+    """Say whether what a stored result calls its model is a released one, or the full one that it was made of.
+
+    Parameters
+    ----------
+    model : dict
+        ``generator_hash`` and ``identity``: two painters can share a generator and differ in what is done to its paint.
+    content : dict
+        What the released model's config.json holds, or `Synthesizer.about`.
+    """
+    hashes = content.get("released", {}).get("generator_hash", {}).values()
+    same = str(model.get("identity")).removesuffix(HALF) == str(content["identity"]).removesuffix(HALF)
+    return same and model.get("generator_hash") in hashes
+
+
 def size_bytes(path: Path) -> int:
     """Give the size of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]

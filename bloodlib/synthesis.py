@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from safetensors.torch import save_file as save_tensors
 
 from ._files import alone_in, read_json, replacing, sha256, write_json
 from ._versions import versions
+from .camera import Camera
 from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
-from .gan.data import fingerprint, label, resized, with_objects
+from .gan.data import Labelled, fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.precision import is_first
 from .gan.styles import Styles
@@ -53,6 +54,8 @@ class Synthesizer:
         Losses per optimiser step, and its stage, number and seconds.
     about : dict
         What else config.json says: data, seed, perceptual network, versions.
+    camera : Camera or None
+        Takes the pictures of what is painted, as each of the fitted smears was taken; None hands on the paint.
 
     Notes
     -----
@@ -67,6 +70,7 @@ class Synthesizer:
     config: GanConfig
     history: dict[str, list[float]] = field(repr=False)
     about: dict[str, Any] = field(repr=False)
+    camera: Camera | None = field(default=None, repr=False)
 
     @classmethod
     def fit(
@@ -141,12 +145,7 @@ class Synthesizer:
             )
             trainer.run()
             seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
-            features = [encode_smear(trainer.encoder, smear).numpy() for smear in seen]
-            kinds, sizes = [smear.kinds for smear in seen], [_sizes(smear.instances, smear.kinds) for smear in seen]
-            whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in seen]
-            styles = Styles.fit(
-                features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes
-            )
+            styles = _find_styles(trainer.encoder, seen, config, seed)
             about = {
                 "profile": profile,
                 "seed": seed,
@@ -160,6 +159,8 @@ class Synthesizer:
             }
             trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
             made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
+            if config.camera:
+                made.camera = made._measure_camera(seen)
             if folder is not None and trainer.fabric.is_global_zero:
                 made.save(folder)
                 (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -187,8 +188,8 @@ class Synthesizer:
         write_json(folder / CONFIG, content)
 
     def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        arrays = {"layout": self.layout.to_arrays(), "styles": self.styles.to_arrays()}
-        return arrays if self.objects is None else {**arrays, "objects": self.objects.to_arrays()}
+        parts = {"layout": self.layout, "styles": self.styles, "objects": self.objects, "camera": self.camera}
+        return {name: part.to_arrays() for name, part in parts.items() if part is not None}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Synthesizer:
@@ -214,17 +215,61 @@ class Synthesizer:
         layout = MaskGenerator.from_arrays(load_file(path / "layout.safetensors"), content.pop("layout"))
         styles = Styles.from_arrays(load_file(path / "styles.safetensors"), config.style_draw, config.cell_classes)
         objects = ObjectDatabase.from_arrays(load_file(path / "objects.safetensors")) if config.objects else None
+        camera = Camera.from_arrays(load_file(path / "camera.safetensors")) if config.camera else None
         content.pop("files"), content.pop("format")
-        return cls(layout, generator, encoder, styles, objects, config, read_json(path / "history.json"), content)
+        history = read_json(path / "history.json")
+        return cls(layout, generator, encoder, styles, objects, config, history, content, camera)
+
+    def with_camera(self, smears: Iterable[Smear]) -> Synthesizer:
+        """Give the same synthesizer with a camera, measured on the smears that it was fitted on.
+
+        Raises
+        ------
+        ValueError
+            If they are other smears.
+
+        Notes
+        -----
+        What `fit` gives with ``camera=True`` and otherwise the same settings: the camera is measured last.
+        """
+        smears = list(smears)
+        data = fingerprint(smears, classes=self.config.cell_classes > 1)
+        if data != self.about["data"]["fingerprint"]:
+            raise ValueError(f"these smears are {data}, this painter was fitted on {self.about['data']['fingerprint']}")
+        config, seed = replace(self.config, camera=True), self.about["seed"]
+        plain = self.config.digest(seed=seed, data=data) == self.about["identity"]
+        identity = config.digest(seed=seed, data=data) if plain else f"{self.about['identity']}-camera"
+        camera = self._measure_camera(resized(label(smear, config), config.stages[1].shape) for smear in smears)
+        return replace(self, config=config, camera=camera, about={**self.about, "identity": identity})
+
+    def _measure_camera(self, smears: Iterable[Labelled]) -> Camera:
+        return Camera.fit((smear.image, self._repainted(smear), smear.instances) for smear in smears)
+
+    def _repainted(self, smear: Labelled, rng: np.random.Generator | None = None) -> np.ndarray:
+        rng = np.random.default_rng(self.about["seed"]) if rng is None else rng
+        return paint_instances(self.generator, smear.instances, encode_smear(self.encoder, smear), smear.kinds, rng)
+
+    def _taken(self, painted: np.ndarray, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Take the picture as that of the smear whose background looks most like this one."""
+        if self.camera is None:
+            return painted
+        unlike = np.square(self.styles.backgrounds - features[0]).sum(axis=1)  # (m,)
+        return self.camera.take(painted, rng, int(unlike.argmin()))
 
     def encode(self, smear: Smear) -> np.ndarray:
         """Give the style features of a smear's background (row 0) and cells, float32 (n + 1, C) in [-1, 1]."""
         return encode_smear(self.encoder, label(smear, self.config)).numpy()[: smear.count + 1]
 
     def repaint(self, smear: Smear, rng: np.random.Generator) -> np.ndarray:
-        """Paint a real smear's own mask in its own styles, with what else lies in it; uint8 (H, W, 3)."""
+        """Paint a real smear's own mask in its own styles, with what else lies in it; uint8 (H, W, 3).
+
+        A camera is measured on this very smear, as its styles are.
+        """
         seen = label(smear, self.config)
-        return paint_instances(self.generator, seen.instances, encode_smear(self.encoder, seen), seen.kinds, rng)
+        painted = self._repainted(seen, rng)
+        if self.camera is None:
+            return painted
+        return Camera.fit([(smear.image, painted, seen.instances)]).take(painted, rng, 0)
 
     def paint(
         self,
@@ -277,7 +322,7 @@ class Synthesizer:
                 raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
             drawn = np.vstack([features, drawn[count + 1 :]]) if drawn is not None else features
         means = torch.from_numpy(np.ascontiguousarray(drawn, dtype=np.float32))
-        return paint_instances(self.generator, ids, means, kinds, rng)
+        return self._taken(paint_instances(self.generator, ids, means, kinds, rng), drawn, rng)
 
     def sample(
         self,
@@ -341,7 +386,8 @@ class Synthesizer:
         classes = np.zeros(mask.placed, dtype=np.int64) if mask.classes is None else mask.classes
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
         features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
-        image = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng, fast=fast)
+        painted = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng, fast=fast)
+        image = self._taken(painted, features, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
         if self.config.cell_classes > 1:
             facts["classes"] = classes.tolist()
@@ -413,6 +459,14 @@ class Synthesizer:
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
         shares = class_shares(classes, self.config.cell_classes)
         write_smears(self, folder, count, seed, shape, style, shares, workers, progress)
+
+
+def _find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
+    """Encode everything in some smears, and cluster it."""
+    features = [encode_smear(encoder, smear).numpy() for smear in smears]
+    kinds, sizes = [smear.kinds for smear in smears], [_sizes(smear.instances, smear.kinds) for smear in smears]
+    whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
+    return Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes)
 
 
 def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_the_projection_multiplies_steps_by_epochs_and_smears(monkeypatch):
 
 def test_every_stored_result_says_which_painter_it_is_about():
     for path in package_data("results", "painter").glob("*.json"):
-        assert "generator_hash" in json.loads(path.read_text())["model"], f"{path.name}: chapter 07 looks for it"
+        assert "generator_hash" in json.loads(path.read_text())["model"], f"{path.name}: `is_about` looks for it"
 
 
 @pytest.mark.parametrize("name", ["bench", "paper-projection"])

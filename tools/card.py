@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from bloodlib._files import read_json, replacing, sha256
-from bloodlib.release import CONFIG, size_bytes
+from bloodlib.release import CONFIG, is_about, size_bytes
 
 MODEL = "chula_rbc12-laptop"
 PAGE = Path("book") / "model_card.md"
@@ -32,6 +32,7 @@ HOLDS = {
     "styles.safetensors": "style features of all cells, backgrounds and objects seen, and their clusters; float16",
     "layout.safetensors": "outlines of cells, one bit per pixel",
     "objects.safetensors": "outlines of incidental objects, one bit per pixel, and how many a smear has",
+    "camera.safetensors": "per smear: coefficients of its light, offsets of its colours, power spectrum of its grain",
     "history.json": "losses of the training, averaged",
     "previews": "painted during the training; no real picture",
     CONFIG: "settings, layout statistics, and the hash of every other file",
@@ -44,17 +45,17 @@ def values(root: Path, model: str = MODEL) -> dict[str, str]:
     Notes
     -----
     What was measured lies in ``data/results/painter``: what ``python -m benchmarks.painting`` writes, and for the
-    blind test what `bloodlib.evaluators.blind.score` gives. Every file names under ``model`` the ``generator_hash``
-    that it is about; what is about another painter is left out.
+    blind test what `bloodlib.evaluators.blind.score` gives. Every file names under ``model`` the painter
+    that it is about; what is about another is left out.
     """
     folder = root / "data" / "models" / model
     if not (folder / CONFIG).is_file():
         return dict.fromkeys(FACTS, NO_MODEL) | dict.fromkeys(MEASURED, f"*{NO_RESULT}*")
-    hashes = read_json(folder / CONFIG)["released"]["generator_hash"].values()
+    content = read_json(folder / CONFIG)
     mine: dict[str, Any] = {}
     for path in sorted((root / RESULTS).glob("*.json")):
         result = read_json(path)
-        if result["model"].get("generator_hash") in hashes:
+        if is_about(result["model"], content):
             mine |= {"blind": [*mine.get("blind", []), result]} if "painted" in result else result
     said = {name: write(mine[name]) if name in mine else f"*{NO_RESULT}*" for name, write in MEASURED.items()}
     return _about(folder) | said

@@ -3,7 +3,8 @@
 Finishes the training in the folder if need be (a finished model is loaded at once, and must be of the named data and
 profile), writes it in half precision to data/models, compares its paintings with the full model's and its ONNX file
 with torch, and writes its card. ``--card`` alone writes the card again, after other results have been stored.
-Painters of other seeds than 0, which take turns in Table 2, go to data/painters: a checkout has them, the wheel not.
+Table 2's painters, which take turns by seed and have no camera (``--plain``), go to data/painters: a checkout has them,
+the wheel not.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default="chula_rbc12")
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="a painter of Table 2: without a camera, of any seed")
     parser.add_argument("--replace", action="store_true", help="take the released model of this name away first")
     parser.add_argument("--card", action="store_true", help="only write README.md again")
     given = parser.parse_args(arguments)
@@ -75,11 +77,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if not (given.folder and given.device):
         parser.error("give FOLDER and --device, or --card")
+    if given.seed and not given.plain:
+        parser.error("the released painter has seed 0; those of other seeds are Table 2's, --plain")
     try:
         smears = bloodlib.load(given.data, split="fit")
-        full = bloodlib.Synthesizer.fit(smears, given.profile, given.folder, given.seed)
+        settings = {"camera": False} if given.plain else {}
+        full = bloodlib.Synthesizer.fit(smears, given.profile, given.folder, given.seed, **settings)
         licence = registry.SETS[given.data].licence
-        name, where = (f"{name}-{given.seed}", "painters") if given.seed else (name, "models")
+        name, where = (f"{name}-{given.seed}", "painters") if given.plain else (name, "models")
         options = {"device": given.device, "data_licence": licence, "replace": given.replace}
         target = publish(full, given.folder, name, ROOT, where, **options)
     except (ValueError, OSError) as error:

@@ -47,7 +47,11 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     Returns
     -------
     Path
-        Its folder; that of the released model where that one is of the same smears, settings and seed.
+        Its folder; that of a released model where one is of the same smears, settings and seed.
+
+    Notes
+    -----
+    It has no camera (`bloodlib.camera`), as the paper's has none; what one changes is a control.
     """
     from ..gan.config import preset
     from ..gan.data import fingerprint as identify
@@ -56,14 +60,15 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
 
     folder = Path(artifacts) / "painter"  # the chapters' own, of their seed
     ready = (folder / CONFIG).is_file()
-    if seed != (read_json(folder / CONFIG)["seed"] if ready else 0):
+    own = read_json(folder / CONFIG) if ready else {"seed": 0, "config": preset(profile).to_dict()}
+    if seed != own["seed"] or own["config"].get("camera"):
         folder = folder.with_name(f"painter-{seed}")
         ready = (folder / CONFIG).is_file()
     if not ready:
-        found = released_as(preset(profile).digest(seed=seed, data=identify(fit)))
+        found = released_as(preset(profile, camera=False).digest(seed=seed, data=identify(fit)))
         if found is not None:
             return found
-    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress)
+    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, camera=False)
     return folder
 
 
@@ -108,10 +113,13 @@ def synthetic_smears(
 
     made = Synthesizer.load(painted_by)
     folder = Path(artifacts) / f"synthetic-{fingerprint(painted_by)}"
+    if source == "camera":
+        made = made.with_camera(fit)
     layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}}
     if source in layouts:
         layout = MaskGenerator.fit(fit, **layouts[source])
         made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
+    if source in (*layouts, "camera"):
         folder = folder.with_name(f"{folder.name}-{source}")
     made.write(folder, count=count, seed=SEED, progress=progress)
     smears = load(folder)[:count]

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from ..derive import INK_EXCESS
+from ..ink import find_ink
 from ..smears import Smear
 
-BAR_PX = (7, 15)  # measured on Chula: bars are 2 px thick and 17 to 50 px long
-BAR_DEPTH = 25  # measured on Chula: bars are darker than what is above and below by 30 to 100 grey levels
-LETTERS_PX = 20  # measured on Chula
 TRIES = 50  # ours: places tried per tile before a smear is said to have no room
 
 
@@ -37,25 +33,6 @@ class Tile:
     group: str = ""
     row: int = 0
     column: int = 0
-
-
-def find_ink(image: np.ndarray) -> np.ndarray:
-    """Mark scale bars and their lettering: bool (H, W).
-
-    Notes
-    -----
-    Coloured ink absorbs more red than green, as no blood does (rule and threshold as in `bloodlib.derive`, against the
-    image's median in place of a fitted background). A black bar is a dark level line, thinner than `BAR_PX[0]` and
-    longer than `BAR_PX[1]`; what lies within `LETTERS_PX` above or below it counts as lettering. On Chula RBC-12 that
-    finds the bar of every smear; now and then a cell that is cut flat by the border is taken for one.
-    """
-    red, green = (np.log(np.maximum(image[..., channel], 1).astype(np.float32)) for channel in (0, 1))
-    excess = green - red
-    coloured = excess - np.median(excess) > INK_EXCESS
-    thin = cv2.morphologyEx(image.max(axis=2), cv2.MORPH_BLACKHAT, np.ones((BAR_PX[0], 1), np.uint8)) > BAR_DEPTH
-    bars = cv2.morphologyEx(thin.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, BAR_PX[1]), np.uint8))
-    lettered = cv2.dilate(bars, np.ones((2 * LETTERS_PX + 1, 9), np.uint8)) > 0
-    return coloured | lettered
 
 
 def cut_tiles(

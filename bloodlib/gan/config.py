@@ -59,6 +59,7 @@ class GanConfig:
     noise: bool = False  # ours: noise enters at every doubling, for grain that no label says
     cell_classes: int = 1  # semantic classes of cells: the paper's 1; k takes the smears' classes 0..k-1
     objects: bool = False  # ours: platelets, dust and white cells are a semantic class, see bloodlib.incidental
+    camera: bool = False  # ours: pictures get the light, fringes and grain of real ones, see bloodlib.camera
     discriminators: int = 2  # scales; the paper's D = (D1, D2)
     discriminator_filters: int | None = None  # None: as `filters`, the paper's
     discriminator_norm: str = "instance"  # the reference's; "spectral" is ours
@@ -177,6 +178,7 @@ PRESETS: dict[str, GanConfig] = {
         norm="pixel",
         noise=True,
         objects=True,
+        camera=True,
         encoder_norm="none",
         discriminator_filters=32,
         discriminator_norm="spectral",

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..derive import INK_EXCESS
 from ..incidental import find_objects
+from ..ink import without_ink
 from ..smears import Smear
 from .config import GanConfig, Stage
 from .networks import pad_sides
@@ -109,30 +109,11 @@ def with_objects(
     return instances, np.concatenate(kinds)
 
 
-def without_lettering(image: np.ndarray) -> np.ndarray:
-    """Paint over green lettering, such as a microscope's scale bar: no label tells of it, so it must not be learnt.
-
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-        The image itself where nothing is as green as ink.
-    """
-    logs = np.log(np.maximum(image[..., :2], 1).astype(np.float32))
-    ink = logs[..., 1] - logs[..., 0] > INK_EXCESS
-    if not ink.any():
-        return image
-    return cv2.inpaint(image, cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)), 3, cv2.INPAINT_TELEA)
-
-
 def label(smear: Smear, config: GanConfig) -> Labelled:
-    """Give the smear with the labels that a painter of this configuration sees."""
+    """Give the smear with the labels that a painter of this configuration sees, and without ink."""
     objects = find_objects(smear.image, smear.instances) if config.objects else None
     instances, kinds = with_objects(smear.instances, smear.classes, objects, config.cell_classes)
-    return Labelled(smear.name, smear.image, instances, kinds)
+    return Labelled(smear.name, without_ink(smear.image), instances, kinds)
 
 
 def to_network(image: np.ndarray) -> Tensor:

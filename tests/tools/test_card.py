@@ -67,9 +67,10 @@ def root(tmp_path):
     return tmp_path
 
 
-def store(root, name, model_hash, result):
+def store(root, name, model_hash, result, identity="0123"):
     (root / card.RESULTS).mkdir(parents=True, exist_ok=True)
-    (root / card.RESULTS / f"{name}.json").write_text(json.dumps({"model": {"generator_hash": model_hash}, **result}))
+    model = {"generator_hash": model_hash, "identity": identity}
+    (root / card.RESULTS / f"{name}.json").write_text(json.dumps({"model": model, **result}))
 
 
 def test_the_card_says_how_the_model_was_made(root):
@@ -87,6 +88,7 @@ def test_numbers_come_from_results_about_this_painter_alone(root):
     store(root, "mine-blind", HASHES["full"], TOLD)
     store(root, "mine-blind-sampled", HASHES["full"], {**TOLD, "paintings": "sampled smears"})
     store(root, "z-other", "cccc", {"kid": {"test": {"values": {"repainted": {"mean": 9.999, "std": 0}}}}})
+    store(root, "z-without", HASHES["full"], {"kid": {"test": {"values": {}}}}, "4567")  # the same G, without a camera
     text = card.readme(root)
     for paintings in ("test masks", "sampled smears"):
         assert f"| {paintings} | a painted tile beside a real one | 29 of 40 (72 %) | 56 to 85 % |" in text

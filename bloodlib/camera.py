@@ -1,0 +1,286 @@
+"""What microscope and camera do to a picture of a smear: uneven light, colours that lie apart, grain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
+FEWEST_TILES = 8  # of background, for a smear to have a grain of its own
+MARGIN_PX = 3  # of background beside cells and objects that does not count: outlines reach into it
+BAND_PX = 3  # on either side of an outline, where the offset of colours shows
+LEAST_CONTRAST = 0.05  # of a colour's outlines, as a share of green's, for its offset to be told
+MOST_OFFSET_PX = 3.0  # a larger one is none of the camera
+STEPS = 2  # of finding an offset, which is so small that the first is nearly right
+ROUNDS = 3  # of fits of the light, each without what the one before found too far away
+OUTLYING = 3.0  # robust standard deviations
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+COLOURS = (0, 2)  # red and blue, whose outlines are compared with green's
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Hold what the camera did to each of some real smears, and do the same to painted ones.
+
+    Parameters
+    ----------
+    light : float32 (m, 3, 6)
+        Per smear and colour, the logarithm of the light that fell on it beyond what was painted: factors of
+        1, u, v, u², u·v, v², where u and v run from -1 to 1 across the picture and down.
+    offset : float32 (m, 2, 3)
+        How far outlines in red and in blue lie from those in green: px to the right, px down, and px away from
+        the centre per half width.
+    grain : float32 (m, 3, 32, 17)
+        Power spectrum of what tiles of background hold beyond what was painted, of luma, red minus luma
+        and blue minus luma, in grey levels².
+    shape : (height, width)
+        Of the smears that were measured, in px.
+
+    Notes
+    -----
+    None of it is told by a mask, and little of it can be learnt by a painter of crops that are turned and mirrored:
+    such views have no left and right, so fringes of colour average out, and grain, which is random, costs
+    every loss that compares one picture with another. Lenses bend red and blue less and more than
+    green (lateral chromatic aberration), so that one side of every cell has a reddish, the other a bluish rim.
+    What is measured is always the difference of real and painted pictures of the same masks. Book: chapter 05.
+    """
+
+    light: np.ndarray
+    offset: np.ndarray
+    grain: np.ndarray
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.light)
+
+    @property
+    def grain_std(self) -> np.ndarray:
+        """Standard deviation of each smear's grain in grey levels, of luma and both differences, float64 (m, 3)."""
+        half = np.full(TILE_PX // 2 + 1, 2.0)  # a real spectrum has every other column twice
+        half[[0, -1]] = 1.0
+        return np.sqrt((self.grain * half).sum(axis=(-2, -1)) / TILE_PX**2)
+
+    @property
+    def unevenness(self) -> np.ndarray:
+        """Brightest over darkest light that falls on each smear, less 1, float64 (m,); the colour with the most."""
+        terms = _basis(*_places((32, 32))).reshape(-1, 6).astype(np.float64)
+        return np.expm1(np.ptp(self.light @ terms.T, axis=-1)).max(axis=1)  # (m, 3, 1024) to (m,)
+
+    @classmethod
+    def fit(cls, views: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Camera:
+        """Measure some smears.
+
+        Parameters
+        ----------
+        views : iterable of (real, painted, instances)
+            Pictures uint8 (H, W, 3) of the same mask, and that, int (H, W): cells and whatever else is
+            no background.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        light, offset, spectra, shapes = [], [], [], []
+        for real, painted, instances in views:
+            ground = _away_from(instances)
+            light.append(_light(real, painted, ground))
+            offset.append(_offset(_lit(real, -light[-1]), instances) - _offset(painted, instances))
+            spectra.append(_grain(real, _lit(painted, light[-1]), ground))
+            shapes.append(instances.shape)
+        if not shapes:
+            raise ValueError("no smear given: what a camera does is measured on at least one")
+        known = [spectrum for spectrum in spectra if spectrum is not None]
+        usual = np.mean(known, axis=0) if known else np.zeros((3, TILE_PX, TILE_PX // 2 + 1))
+        grain = [usual if spectrum is None else spectrum for spectrum in spectra]
+        arrays = (np.stack(x).astype(np.float32) for x in (light, offset, grain))
+        return cls(*arrays, tuple(int(side) for side in np.median(shapes, axis=0)))
+
+    def take(self, painted: np.ndarray, rng: np.random.Generator, which: int | None = None) -> np.ndarray:
+        """Take a picture of what was painted.
+
+        Parameters
+        ----------
+        painted : uint8 (H, W, 3)
+            Any size: what is smaller than the smears that were measured is taken from their middle, what is larger
+            gets their light and their fringes spread over it.
+        rng : numpy.random.Generator
+            Draws the grain.
+        which : int, optional
+            As the camera did it to this smear; one drawn at random if not given.
+
+        Returns
+        -------
+        uint8 (H, W, 3)
+        """
+        which = int(rng.integers(len(self))) if which is None else which
+        picture = _lit(painted, self.light[which], self.shape)
+        picture = _set_apart(picture, self.offset[which], self.shape)
+        picture += _grainy(self.grain[which], picture.shape[:2], rng)
+        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Give all arrays, to be stored; grain as float16."""
+        return {
+            "light": self.light,
+            "offset": self.offset,
+            "grain": np.minimum(self.grain, np.finfo(np.float16).max).astype(np.float16),
+            "shape": np.array(self.shape, dtype=np.int32),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Camera:
+        """Build the camera again from what `to_arrays` gave."""
+        light, offset, grain = (np.asarray(arrays[name], dtype=np.float32) for name in ("light", "offset", "grain"))
+        return cls(light, offset, grain, tuple(int(side) for side in arrays["shape"]))
+
+
+def _away_from(instances: np.ndarray) -> np.ndarray:
+    """Say where background is that no outline reaches, bool (H, W)."""
+    size = 2 * MARGIN_PX + 1
+    return cv2.dilate((instances > 0).astype(np.uint8), np.ones((size, size), np.uint8)) == 0
+
+
+def _places(shape: Sequence[int], whole: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Give u (1, W) and v (H, 1) of every pixel of a picture: -1 to 1 over the larger one of it and `whole`."""
+    across, down = (
+        (np.arange(side, dtype=np.float32) - (side - 1) / 2) / (max(side, other) / 2)
+        for side, other in zip(shape[::-1], (whole or shape)[::-1], strict=True)
+    )
+    return across[None], down[:, None]
+
+
+def _basis(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Give the six terms of a quadratic, (H, W, 6)."""
+    return np.stack(np.broadcast_arrays(np.ones((), np.float32), u, v, u * u, u * v, v * v), axis=-1)
+
+
+def _light(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Fit the logarithm of real over painted background by a quadratic per colour, float64 (3, 6)."""
+    ground = ground[::2, ::2]  # what is wanted is smooth
+    factors = np.zeros((3, 6))
+    if np.count_nonzero(ground) < 0.01 * ground.size:
+        return factors
+    terms = _basis(*_places(real.shape[:2]))[::2, ::2][ground].astype(np.float64)
+    ratio = [np.log(np.maximum(x[::2, ::2][ground].astype(np.float64), 1)) for x in (real, painted)]
+    for colour in range(3):
+        rest = ratio[0][:, colour] - ratio[1][:, colour]
+        kept = np.ones(len(rest), dtype=bool)
+        for _ in range(ROUNDS):
+            factors[colour] = np.linalg.lstsq(terms[kept], rest[kept], rcond=1e-3)[0]
+            away = np.abs(rest - terms @ factors[colour])
+            kept = away <= OUTLYING * 1.48 * np.median(away) + 1e-6
+    return factors
+
+
+def _lit(picture: np.ndarray, light: np.ndarray, whole: Sequence[int] | None = None) -> np.ndarray:
+    """Let light fall on a picture, float32 (H, W, 3)."""
+    terms = _basis(*_places(picture.shape[:2], whole))
+    return picture.astype(np.float32) * np.exp(terms @ light.T.astype(np.float32))
+
+
+def _offset(picture: np.ndarray, instances: np.ndarray) -> np.ndarray:
+    """Find how far red and blue outlines lie from green ones, float64 (2, 3); zeros where it cannot be told.
+
+    To first order a colour that is moved by s is green less s times green's slope; of that the least squares are taken
+    around all outlines, and once more with green moved as far as that.
+    """
+    size = 2 * BAND_PX + 1
+    cells = (instances > 0).astype(np.uint8)
+    band = cv2.dilate(cells, np.ones((size, size), np.uint8)) != cv2.erode(cells, np.ones((size, size), np.uint8))
+    band[:size] = band[-size:] = False
+    band[:, :size] = band[:, -size:] = False
+    found = np.zeros((2, 3))
+    if np.count_nonzero(band) < 100:
+        return found
+    smooth = cv2.GaussianBlur(picture.astype(np.float64), (0, 0), 1.0)
+    u, v = _places(band.shape)
+    for row, colour in enumerate(COLOURS):
+        for _ in range(STEPS):
+            green = _moved(smooth[..., 1], found[row], band.shape)
+            down, across = np.gradient(green)
+            outward = u * across + v * down * (band.shape[0] / band.shape[1])
+            terms = np.stack([green, np.ones_like(green), across, down, outward], axis=-1)[band]
+            factors = np.linalg.lstsq(terms, smooth[..., colour][band], rcond=None)[0]
+            if factors[0] < LEAST_CONTRAST:
+                found[row] = 0
+                break
+            found[row] -= factors[2:] / factors[0]
+        if np.abs(found[row]).max() > MOST_OFFSET_PX:
+            found[row] = 0
+    return found
+
+
+def _set_apart(picture: np.ndarray, offset: np.ndarray, whole: Sequence[int]) -> np.ndarray:
+    """Move red and blue against green, float32 (H, W, 3)."""
+    out = picture.copy()
+    for moved, colour in zip(offset, COLOURS, strict=True):
+        out[..., colour] = _moved(np.ascontiguousarray(picture[..., colour]), moved, whole)
+    return out
+
+
+def _moved(plane: np.ndarray, offset: np.ndarray, whole: Sequence[int]) -> np.ndarray:
+    """Move a plane (H, W) to the right, down and away from the centre."""
+    height, width = plane.shape
+    right, below, outward = (np.float32(x) for x in offset)
+    u, v = _places(plane.shape, whole)
+    x = np.arange(width, dtype=np.float32)[None] - right - outward * u
+    y = np.arange(height, dtype=np.float32)[:, None] - below - outward * v * np.float32(whole[0] / whole[1])
+    maps = (np.ascontiguousarray(np.broadcast_to(m, (height, width))) for m in (x, y))
+    return cv2.remap(plane, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _window() -> np.ndarray:
+    """Give the window of a tile; white noise of variance 1 has a power of 1 at every frequency."""
+    window = np.outer(*[np.hanning(TILE_PX + 2)[1:-1]] * 2)
+    return window / np.sqrt(np.square(window).mean())
+
+
+def _luma_chroma(picture: np.ndarray) -> np.ndarray:
+    """Turn RGB (H, W, 3) into luma, red minus luma, blue minus luma, (3, H, W)."""
+    luma = picture.astype(np.float32) @ LUMA
+    return np.stack([luma, picture[..., 0] - luma, picture[..., 2] - luma])
+
+
+def _tile_power(planes: np.ndarray, tiles: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Give the median over tiles of their power spectra, as the mean that such a median has, (3, S, S // 2 + 1).
+
+    The power of noise in one tile is distributed exponentially: its median is ln 2 of its mean, and knows
+    nothing of the few tiles in which some dust lies.
+    """
+    window = _window()
+    cut = np.stack([planes[:, y : y + TILE_PX, x : x + TILE_PX] for y, x in tiles])  # (T, 3, S, S)
+    cut = cut - (cut * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
+    return np.median(np.abs(np.fft.rfft2(cut * window, norm="ortho")) ** 2, axis=0) / np.log(2)
+
+
+def _grain(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndarray | None:
+    """Give the power spectrum that real background has beyond painted one; None where it has too few tiles."""
+    taken = cv2.integral((~ground).astype(np.uint8))
+    reach = (range(0, side - TILE_PX + 1, TILE_PX // 2) for side in ground.shape)
+    rows, columns = (np.array(list(r)) for r in reach)
+    y, x = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
+    if not len(y):
+        return None
+    below, right = y + TILE_PX, x + TILE_PX
+    covered = taken[below, right] - taken[y, right] - taken[below, x] + taken[y, x]
+    tiles = list(zip(y[covered == 0], x[covered == 0], strict=True))
+    if len(tiles) < FEWEST_TILES:
+        return None
+    ours, theirs = (_tile_power(_luma_chroma(picture), tiles) for picture in (real, painted))
+    return np.maximum(ours - theirs, 0)
+
+
+def _grainy(grain: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draw noise of a power spectrum, float32 (H, W, 3): white noise, each of three planes filtered by its root."""
+    planes = []
+    for power in grain:
+        kernel = np.fft.fftshift(np.fft.irfft2(np.sqrt(power), s=(TILE_PX, TILE_PX)))
+        white = rng.standard_normal(shape, dtype=np.float32)
+        planes.append(cv2.filter2D(white, -1, kernel.astype(np.float32), borderType=cv2.BORDER_REFLECT))
+    luma, red, blue = planes
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
+    return np.stack([luma + red, luma + green, luma + blue], axis=-1)

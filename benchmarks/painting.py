@@ -316,7 +316,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = given.out / f"{name}.json"
     options = {"data": given.data, "split": given.split, "seed": given.seed, "sampled": given.sampled}
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    write_json(path, {"command": shlex.join([*COMMAND.split(), name, *words]), "name": name, **result})
+    model = name if Path(given.model).is_absolute() else given.model  # a path of one machine says nothing on another
+    write_json(path, {"command": shlex.join([*COMMAND.split(), model, *words]), "name": name, **result})
     print(f"\n{result['cpu_seconds']} CPU-s; written to {path}")
 
 

@@ -1,4 +1,4 @@
-"""What microscope and camera do to a picture of a smear: uneven light, colours that lie apart, grain."""
+"""What microscope and camera do to a picture of a smear: uneven light, colours that lie apart, smoothing, grain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 
 TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
-FEWEST_TILES = 8  # of background, for a smear to have a grain of its own
+SPECTRUM = (3, TILE_PX, TILE_PX // 2 + 1)
+FEWEST_TILES = 5  # of background, for a smear to have spectra of its own
+COARSEST = 2 / TILE_PX  # cycles per px
+ROUNDING = 1 / 12  # grey levels², the variance that whole numbers add: what is finer cannot be told
 MARGIN_PX = 3  # of background beside cells and objects that does not count: outlines reach into it
 BAND_PX = 3  # on either side of an outline, where the offset of colours shows
 LEAST_CONTRAST = 0.05  # of a colour's outlines, as a share of green's, for its offset to be told
@@ -33,9 +36,11 @@ class Camera:
     offset : float32 (m, 2, 3)
         How far outlines in red and in blue lie from those in green: px to the right, px down, and px away from
         the centre per half width.
+    response : float32 (m, 3, 32, 17)
+        Share of what was painted that is kept at every frequency, 0 to 1, of luma, red minus luma and blue minus luma:
+        cameras and JPEG keep little of the finest colour.
     grain : float32 (m, 3, 32, 17)
-        Power spectrum of what tiles of background hold beyond what was painted, of luma, red minus luma
-        and blue minus luma, in grey levels².
+        Power spectrum of what tiles of background hold beyond that, of the same three, in grey levels².
     shape : (height, width)
         Of the smears that were measured, in px.
 
@@ -50,6 +55,7 @@ class Camera:
 
     light: np.ndarray
     offset: np.ndarray
+    response: np.ndarray
     grain: np.ndarray
     shape: tuple[int, int]
 
@@ -70,7 +76,7 @@ class Camera:
         return np.expm1(np.ptp(self.light @ terms.T, axis=-1)).max(axis=1)  # (m, 3, 1024) to (m,)
 
     @classmethod
-    def fit(cls, views: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Camera:
+    def fit(cls, views: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], otherwise: Camera | None = None) -> Camera:
         """Measure some smears.
 
         Parameters
@@ -78,6 +84,8 @@ class Camera:
         views : iterable of (real, painted, instances)
             Pictures uint8 (H, W, 3) of the same mask, and that, int (H, W): cells and whatever else is
             no background.
+        otherwise : Camera, optional
+            Lends its mean spectra to smears with too little background; if not given, the others measured do.
 
         Raises
         ------
@@ -89,14 +97,22 @@ class Camera:
             ground = _away_from(instances)
             light.append(_light(real, painted, ground))
             offset.append(_offset(_lit(real, -light[-1]), instances) - _offset(painted, instances))
-            spectra.append(_grain(real, _lit(painted, light[-1]), ground))
+            seen = _set_apart(_lit(painted, light[-1]), offset[-1], instances.shape)
+            spectra.append(_spectra(real, seen, ground))
             shapes.append(instances.shape)
         if not shapes:
             raise ValueError("no smear given: what a camera does is measured on at least one")
-        known = [spectrum for spectrum in spectra if spectrum is not None]
-        usual = np.mean(known, axis=0) if known else np.zeros((3, TILE_PX, TILE_PX // 2 + 1))
-        grain = [usual if spectrum is None else spectrum for spectrum in spectra]
-        arrays = (np.stack(x).astype(np.float32) for x in (light, offset, grain))
+        known = [k for k, spectrum in enumerate(spectra) if spectrum is not None]
+        response, grain = (np.full((len(shapes), *SPECTRUM), x) for x in (1.0, 0.0))
+        if known:
+            over, under = np.stack([spectra[k] for k in known], axis=1)  # each (known, 3, S, S // 2 + 1)
+            response[known] = _response(over, under)
+            grain[known] = np.maximum(over - under * response[known] ** 2, 0)
+        lent = (otherwise.response, otherwise.grain) if otherwise is not None else (response[known], grain[known])
+        for mine, theirs in zip((response, grain), lent, strict=True):
+            unknown = np.setdiff1d(np.arange(len(shapes)), known)
+            mine[unknown] = theirs.mean(axis=0) if len(theirs) else mine[unknown]
+        arrays = (np.stack(x).astype(np.float32) for x in (light, offset, response, grain))
         return cls(*arrays, tuple(int(side) for side in np.median(shapes, axis=0)))
 
     def take(self, painted: np.ndarray, rng: np.random.Generator, which: int | None = None) -> np.ndarray:
@@ -119,14 +135,19 @@ class Camera:
         which = int(rng.integers(len(self))) if which is None else which
         picture = _lit(painted, self.light[which], self.shape)
         picture = _set_apart(picture, self.offset[which], self.shape)
-        picture += _grainy(self.grain[which], picture.shape[:2], rng)
+        planes = _luma_chroma(picture)
+        for plane, response, power in zip(planes, self.response[which], self.grain[which], strict=True):
+            plane[:] = _filtered(plane, response)
+            plane += _filtered(rng.standard_normal(plane.shape, dtype=np.float32), np.sqrt(power))
+        picture = _from_luma_chroma(planes)
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Give all arrays, to be stored; grain as float16."""
+        """Give all arrays, to be stored; spectra as float16."""
         return {
             "light": self.light,
             "offset": self.offset,
+            "response": self.response.astype(np.float16),
             "grain": np.minimum(self.grain, np.finfo(np.float16).max).astype(np.float16),
             "shape": np.array(self.shape, dtype=np.int32),
         }
@@ -134,8 +155,9 @@ class Camera:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Camera:
         """Build the camera again from what `to_arrays` gave."""
-        light, offset, grain = (np.asarray(arrays[name], dtype=np.float32) for name in ("light", "offset", "grain"))
-        return cls(light, offset, grain, tuple(int(side) for side in arrays["shape"]))
+        names = ("light", "offset", "response", "grain")
+        parts = (np.asarray(arrays[name], dtype=np.float32) for name in names)
+        return cls(*parts, tuple(int(side) for side in arrays["shape"]))
 
 
 def _away_from(instances: np.ndarray) -> np.ndarray:
@@ -245,6 +267,13 @@ def _luma_chroma(picture: np.ndarray) -> np.ndarray:
     return np.stack([luma, picture[..., 0] - luma, picture[..., 2] - luma])
 
 
+def _from_luma_chroma(planes: np.ndarray) -> np.ndarray:
+    """Turn luma, red minus luma, blue minus luma (3, H, W) into RGB (H, W, 3)."""
+    luma, red, blue = planes
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
+    return np.stack([luma + red, luma + green, luma + blue], axis=-1)
+
+
 def _tile_power(planes: np.ndarray, tiles: Sequence[tuple[int, int]]) -> np.ndarray:
     """Give the median over tiles of their power spectra, as the mean that such a median has, (3, S, S // 2 + 1).
 
@@ -257,30 +286,43 @@ def _tile_power(planes: np.ndarray, tiles: Sequence[tuple[int, int]]) -> np.ndar
     return np.median(np.abs(np.fft.rfft2(cut * window, norm="ortho")) ** 2, axis=0) / np.log(2)
 
 
-def _grain(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndarray | None:
-    """Give the power spectrum that real background has beyond painted one; None where it has too few tiles."""
+def _spectra(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndarray | None:
+    """Give the power spectra of real and painted background, (2, 3, S, S // 2 + 1); None where there is too little."""
     taken = cv2.integral((~ground).astype(np.uint8))
-    reach = (range(0, side - TILE_PX + 1, TILE_PX // 2) for side in ground.shape)
-    rows, columns = (np.array(list(r)) for r in reach)
-    y, x = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
-    if not len(y):
-        return None
+    reach = (np.arange(0, side - TILE_PX + 1, TILE_PX // 2) for side in ground.shape)
+    y, x = (a.ravel() for a in np.meshgrid(*reach, indexing="ij"))
     below, right = y + TILE_PX, x + TILE_PX
     covered = taken[below, right] - taken[y, right] - taken[below, x] + taken[y, x]
     tiles = list(zip(y[covered == 0], x[covered == 0], strict=True))
     if len(tiles) < FEWEST_TILES:
         return None
-    ours, theirs = (_tile_power(_luma_chroma(picture), tiles) for picture in (real, painted))
-    return np.maximum(ours - theirs, 0)
+    return np.stack([_tile_power(_luma_chroma(picture), tiles) for picture in (real, painted)])
 
 
-def _grainy(grain: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw noise of a power spectrum, float32 (H, W, 3): white noise, each of three planes filtered by its root."""
-    planes = []
-    for power in grain:
-        kernel = np.fft.fftshift(np.fft.irfft2(np.sqrt(power), s=(TILE_PX, TILE_PX)))
-        white = rng.standard_normal(shape, dtype=np.float32)
-        planes.append(cv2.filter2D(white, -1, kernel.astype(np.float32), borderType=cv2.BORDER_REFLECT))
-    luma, red, blue = planes
-    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
-    return np.stack([luma + red, luma + green, luma + blue], axis=-1)
+def _response(real: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """Give the share of what was painted that leaves no more of any frequency than is real, (m, 3, S, S // 2 + 1).
+
+    Spectra of few tiles are uneven: neighbouring frequencies are taken together, and so are opposite ones, which a
+    blur keeps alike. The coarsest, which are uneven light rather than texture, are all kept.
+    """
+    share = np.empty_like(real)
+    down = np.fft.fftfreq(TILE_PX)[:, None]
+    coarse = np.hypot(down, np.fft.rfftfreq(TILE_PX)[None]) < COARSEST
+    for index in np.ndindex(real.shape[:2]):
+        over, under = (_evened(spectrum[index]) + ROUNDING for spectrum in (real, painted))
+        share[index] = np.where(coarse, 1, np.sqrt(np.minimum(over / under, 1)))
+    return share
+
+
+def _evened(power: np.ndarray) -> np.ndarray:
+    """Average a power spectrum (S, S // 2 + 1) over neighbouring and opposite frequencies."""
+    full = np.hstack([power, power[:, -2:0:-1]])  # (S, S)
+    full = (full + np.roll(full[::-1], 1, axis=0)) / 2
+    return cv2.blur(np.tile(full, (3, 3)), (3, 3))[TILE_PX : 2 * TILE_PX, TILE_PX : TILE_PX + power.shape[1]]
+
+
+def _filtered(plane: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Filter a plane (H, W) by a response (S, S // 2 + 1) without a phase."""
+    kernel = np.fft.fftshift(np.fft.irfft2(response, s=(TILE_PX, TILE_PX))).astype(np.float32)
+    kernel = np.pad(kernel, ((0, 1), (0, 1)))  # an odd side, so that its middle is one of its taps
+    return cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REFLECT)

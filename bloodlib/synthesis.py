@@ -269,7 +269,7 @@ class Synthesizer:
         painted = self._repainted(seen, rng)
         if self.camera is None:
             return painted
-        return Camera.fit([(smear.image, painted, seen.instances)]).take(painted, rng, 0)
+        return Camera.fit([(seen.image, painted, seen.instances)], self.camera).take(painted, rng, 0)
 
     def paint(
         self,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bloodlib.camera import TILE_PX, Camera
+from bloodlib.camera import SPECTRUM, TILE_PX, Camera
 
 SHAPE = (240, 320)
 CELL_PX = 34
@@ -29,11 +29,10 @@ def paint(instances: np.ndarray) -> np.ndarray:
     return np.rint(cv2.GaussianBlur(sheet, (0, 0), 1.2)).astype(np.uint8)
 
 
-def camera(light=None, offset=None, grain=None, shape=SHAPE) -> Camera:
+def camera(light=0, offset=0, response=1, grain=0, shape=SHAPE) -> Camera:
     """Give a camera of one smear that does only what is given."""
-    given = (light, (3, 6)), (offset, (2, 3)), (grain, (3, TILE_PX, TILE_PX // 2 + 1))
-    arrays = (np.zeros(size) if x is None else np.broadcast_to(x, size) for x, size in given)
-    return Camera(*(np.asarray(x, np.float32)[None] for x in arrays), shape)
+    given = (light, (3, 6)), (offset, (2, 3)), (response, SPECTRUM), (grain, SPECTRUM)
+    return Camera(*(np.broadcast_to(np.asarray(x, np.float32), size)[None] for x, size in given), shape)
 
 
 def measured(real: np.ndarray, painted: np.ndarray | None = None) -> Camera:
@@ -107,13 +106,27 @@ def test_grain_is_as_strong_and_as_coarse_as_it_was():
 def test_what_is_said_of_a_camera_is_what_it_does():
     slopes = np.zeros((3, 6))
     slopes[1, 1] = 0.1
-    lens = camera(light=slopes, grain=9 * np.ones((3, TILE_PX, TILE_PX // 2 + 1)) * np.array([1, 0, 0])[:, None, None])
+    lens = camera(light=slopes, grain=np.array([9, 0, 0])[:, None, None])
     flat = np.full((240, 320, 3), 120, np.uint8)
     taken = lens.take(flat, np.random.default_rng(0)).astype(float)
     assert taken[..., 0].std() == pytest.approx(lens.grain_std[0, 0], rel=0.05)  # luma is in every colour alike
     assert lens.grain_std[0].tolist() == pytest.approx([3, 0, 0])
     across = taken[..., 1].mean(axis=0)
     assert across[-8:].mean() / across[:8].mean() - 1 == pytest.approx(lens.unevenness[0], abs=0.02)
+
+
+def test_fine_colour_that_real_smears_lack_is_smoothed_away_and_brightness_is_not():
+    instances = mask((480, 640))
+    real, noise = paint(instances), np.random.default_rng(0).normal(0, 6, (480, 640))
+    colourful = np.clip(real + np.stack([noise, -0.3 * noise, -noise], axis=-1), 0, 255).astype(np.uint8)
+    lens = measured(real, colourful)
+    taken = lens.take(colourful, np.random.default_rng(0)).astype(float)
+    lane = np.s_[:, 470:]  # background
+    before, after = (np.std(x[..., 0][lane] - x[..., 1][lane].astype(float)) for x in (colourful.astype(float), taken))
+    assert after < 0.3 * before
+    bright = np.clip(real + noise[..., None], 0, 255).astype(np.uint8)  # as strong in both: nothing to smooth
+    kept = measured(bright, bright).take(bright, np.random.default_rng(0))
+    np.testing.assert_array_equal(kept, bright)
 
 
 def test_dust_is_no_grain():
@@ -133,7 +146,11 @@ def test_grain_of_a_smear_without_room_is_that_of_the_others():
     np.testing.assert_array_equal(found.grain[1], found.grain[0])
     assert found.grain[0].sum() > 100
     assert not found.light[1].any()
-    assert not Camera.fit(views[1:]).grain.any()
+    alone = Camera.fit(views[1:])
+    assert not alone.grain.any()
+    assert (alone.response == 1).all()
+    lent = Camera.fit(views[1:], otherwise=found)
+    np.testing.assert_allclose(lent.grain[0], found.grain.mean(axis=0), rtol=1e-5)
 
 
 def test_a_small_window_is_taken_from_the_middle_and_a_large_one_lit_all_over():
@@ -151,9 +168,9 @@ def test_a_small_window_is_taken_from_the_middle_and_a_large_one_lit_all_over():
 def test_pictures_depend_on_the_generator_and_the_smear_alone(tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    grain = np.ones((3, TILE_PX, TILE_PX // 2 + 1))
-    both = [camera(grain=grain * k).grain for k in (4, 25)]
-    lens = Camera(np.zeros((2, 3, 6), np.float32), np.zeros((2, 2, 3), np.float32), np.concatenate(both), SHAPE)
+    both = [camera(grain=k) for k in (4, 25)]
+    names = ("light", "offset", "response", "grain")
+    lens = Camera(*(np.concatenate([getattr(one, name) for one in both]) for name in names), SHAPE)
     painted = paint(mask())
     first, again, other = (lens.take(painted, np.random.default_rng(k), 1) for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -313,3 +313,40 @@ def test_a_canvas_for_which_no_cell_is_drawn_gets_one(synth, tmp_path, monkeypat
     synth.write(tmp_path, count=2, seed=0, shape=(64, 64))
     assert [smear.count for smear in bloodlib.load(tmp_path)] == [1, 1]
     assert synth.sample(np.random.default_rng(0), (64, 64), count=0).count == 0, "none if none is asked for"
+
+
+def test_a_camera_changes_pictures_alone_and_travels_with_the_model(smears, synth, tmp_path):
+    with_one = Synthesizer.fit(smears, folder=tmp_path / "painter", camera=True, **SETTINGS)
+    assert len(with_one.camera) == len(smears)
+    assert synth.camera is None
+    plain, taken = (s.sample(np.random.default_rng(3)) for s in (synth, with_one))
+    assert np.array_equal(plain.instances, taken.instances)
+    assert (plain.image != taken.image).any()
+    read = Synthesizer.load(tmp_path / "painter")
+    again = Synthesizer.load(tmp_path / "painter").sample(np.random.default_rng(3))
+    assert np.array_equal(read.sample(np.random.default_rng(3)).image, again.image)
+    a, b = (s.repaint(smears[0], np.random.default_rng(4)).astype(int) for s in (read, with_one))
+    assert np.abs(a - b).max() <= 1  # spectra are stored as float16
+
+
+def test_a_camera_can_be_given_to_a_finished_painter(smears, synth):
+    fitted, given = Synthesizer.fit(smears, camera=True, **SETTINGS), synth.with_camera(smears)
+    assert given.about["identity"] == fitted.about["identity"] != synth.about["identity"]
+    for name, values in fitted.camera.to_arrays().items():
+        np.testing.assert_array_equal(given.camera.to_arrays()[name], values)
+    assert synth.camera is None
+    with pytest.raises(ValueError, match=r"these smears are .* this painter was fitted on"):
+        synth.with_camera(smears[:3])
+
+
+def test_a_painting_is_taken_as_the_smear_was_whose_background_it_has(smears, synth, monkeypatch):
+    lens = synth.with_camera(smears).camera
+    seen = []
+    monkeypatch.setattr(type(lens), "take", lambda _, painted, rng, which=None: seen.append(which) or painted)
+    with_one = replace(synth, camera=lens)
+    for k, smear in enumerate(smears):
+        features = np.repeat(synth.styles.backgrounds[k : k + 1], smear.count + 1, axis=0)
+        with_one.paint(smear.instances, np.random.default_rng(0), features=features)
+        own = np.square(synth.styles.backgrounds - features[0]).sum(axis=1)
+        assert own[seen[-1]] == 0
+    assert len(seen) == len(smears)

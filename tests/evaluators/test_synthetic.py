@@ -95,3 +95,38 @@ def test_painters_take_turns():
 def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(ValueError, match="allowed are painted, uniform"):
         synthetic.synthetic_smears([squares(0, 60)], 1, None, tmp_path, "drawn")
+
+
+def test_the_grid_takes_painters_without_a_camera_whatever_the_chapters_made(tmp_path, monkeypatch):
+    from bloodlib.release import CONFIG
+    from bloodlib.synthesis import Synthesizer
+
+    asked = []
+    monkeypatch.setattr(Synthesizer, "fit", lambda fit, **given: asked.append((given["folder"].name, given["camera"])))
+    fit = [squares(k, 100) for k in range(2)]
+    synthetic.painter(fit, "smoke", tmp_path, 0)
+    synthetic.painter(fit, "smoke", tmp_path, 2)
+    own = tmp_path / "painter"
+    own.mkdir()
+    (own / CONFIG).write_text('{"seed": 0, "config": {"camera": true}}')
+    synthetic.painter(fit, "smoke", tmp_path, 0)
+    (own / CONFIG).write_text('{"seed": 0, "config": {}}')
+    synthetic.painter(fit, "smoke", tmp_path, 0)
+    assert asked == [("painter", False), ("painter-2", False), ("painter-0", False), ("painter", False)]
+
+
+def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
+    """Without them a recomputed cell of Table 2 would be painted by another painter than the stored one."""
+    from bloodlib._files import package_data, read_json
+    from bloodlib.gan.config import preset
+    from bloodlib.release import released_as
+
+    data = read_json(package_data("models", "chula_rbc12-laptop") / "config.json")["data"]["fingerprint"]
+    runs = [read_json(path) for path in package_data("results", "table2", "laptop-chula_rbc12").glob("fcn8s-SD-?.json")]
+    found = {}
+    for seed in range(synthetic.PAINTERS):
+        folder = released_as(preset("laptop", camera=False).digest(seed=seed, data=data))
+        found[seed] = synthetic.fingerprint(folder)
+    assert runs
+    assert {run["painter"] for run in runs} == set(found.values())
+    assert all(run["painter"] == found[run["painter_seed"]] for run in runs)

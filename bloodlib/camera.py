@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import fft
 
 TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
 SPECTRUM = (3, TILE_PX, TILE_PX // 2 + 1)
 FEWEST_TILES = 5  # of background, for a smear to have spectra of its own
+EDGE_PX = 8  # continued by reflection, so that one side of a picture is not smoothed into the other
 COARSEST = 2 / TILE_PX  # cycles per px
 ROUNDING = 1 / 12  # grey levels², the variance that whole numbers add: what is finer cannot be told
 MARGIN_PX = 3  # of background beside cells and objects that does not count: outlines reach into it
@@ -135,11 +137,8 @@ class Camera:
         which = int(rng.integers(len(self))) if which is None else which
         picture = _lit(painted, self.light[which], self.shape)
         picture = _set_apart(picture, self.offset[which], self.shape)
-        planes = _luma_chroma(picture)
-        for plane, response, power in zip(planes, self.response[which], self.grain[which], strict=True):
-            plane[:] = _filtered(plane, response)
-            plane += _filtered(rng.standard_normal(plane.shape, dtype=np.float32), np.sqrt(power))
-        picture = _from_luma_chroma(planes)
+        both = zip(_luma_chroma(picture), self.response[which], self.grain[which], strict=True)
+        picture = _from_luma_chroma([_smoothed_and_grained(*plane, rng) for plane in both])
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -267,7 +266,7 @@ def _luma_chroma(picture: np.ndarray) -> np.ndarray:
     return np.stack([luma, picture[..., 0] - luma, picture[..., 2] - luma])
 
 
-def _from_luma_chroma(planes: np.ndarray) -> np.ndarray:
+def _from_luma_chroma(planes: Sequence[np.ndarray]) -> np.ndarray:
     """Turn luma, red minus luma, blue minus luma (3, H, W) into RGB (H, W, 3)."""
     luma, red, blue = planes
     green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
@@ -321,8 +320,23 @@ def _evened(power: np.ndarray) -> np.ndarray:
     return cv2.blur(np.tile(full, (3, 3)), (3, 3))[TILE_PX : 2 * TILE_PX, TILE_PX : TILE_PX + power.shape[1]]
 
 
-def _filtered(plane: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Filter a plane (H, W) by a response (S, S // 2 + 1) without a phase."""
-    kernel = np.fft.fftshift(np.fft.irfft2(response, s=(TILE_PX, TILE_PX))).astype(np.float32)
-    kernel = np.pad(kernel, ((0, 1), (0, 1)))  # an odd side, so that its middle is one of its taps
-    return cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REFLECT)
+def _smoothed_and_grained(
+    plane: np.ndarray, response: np.ndarray, power: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Filter a plane (H, W) by a response, and add noise of a power spectrum, (S, S // 2 + 1) both."""
+    height, width = plane.shape
+    whole = [fft.next_fast_len(side + 2 * EDGE_PX, real=True) for side in (height, width)]
+    rest = (whole[0] - height - EDGE_PX, whole[1] - width - EDGE_PX)
+    plane = cv2.copyMakeBorder(plane, EDGE_PX, rest[0], EDGE_PX, rest[1], cv2.BORDER_REFLECT)
+    white = rng.standard_normal(whole, dtype=np.float32)
+    down = _between(np.fft.fftfreq(whole[0]) % 1, TILE_PX + 1)
+    across = _between(np.fft.rfftfreq(whole[1]), TILE_PX // 2 + 1)
+    kept, added = (down @ np.vstack([x, x[:1]]) @ across.T for x in (response, np.sqrt(power)))
+    spectrum = fft.rfft2(plane) * kept + fft.rfft2(white) * added
+    return fft.irfft2(spectrum, s=whole)[EDGE_PX : EDGE_PX + height, EDGE_PX : EDGE_PX + width]
+
+
+def _between(frequencies: np.ndarray, points: int) -> np.ndarray:
+    """Give the weights (n, points) that interpolate linearly between multiples of 1 / TILE_PX, float32."""
+    away = np.abs(frequencies[:, None] * TILE_PX - np.arange(points))
+    return np.maximum(1 - away, 0).astype(np.float32)

@@ -66,7 +66,8 @@ def paired_config(config: CycleConfig) -> GanConfig:
     shape, first = (config.side_px, config.side_px), config.steps // 2
     shared = {"shape": shape, "crop": config.side_px, "batch": config.batch}
     stages = (Stage(**shared, steps=first, constant=1.0), Stage(**shared, steps=config.steps))
-    return preset("laptop", stages=stages, cell_classes=2, objects=False, checkpoint_every=50, preview_every=200)
+    settings = {"cell_classes": 2, "objects": False, "camera": False, "checkpoint_every": 50, "preview_every": 200}
+    return preset("laptop", stages=stages, **settings)
 
 
 def _names(cells: WhiteCells) -> str:

@@ -28,7 +28,7 @@ from bloodlib.synthesis import Synthesizer
 COMMAND = "python -m benchmarks.morphology"
 PICTURE = Path("book/_static/morphology.jpg")  # painted, of each class alone
 FOLDER = Path("build/morphology/painter")
-START = "chula_rbc12-laptop"
+START = package_data("painters", "chula_rbc12-laptop-0")  # without a camera, as the painter of classes
 STAGES = (Stage(crop=256, batch=2, steps=300, constant=1.0), Stage(crop=256, batch=2, steps=500))
 AVERAGE = 0.99  # ours: of a tenth of the released painter's steps
 UNCATEGORISED = 10  # no class of its own: what the experts gave no name, and cells without a point
@@ -46,6 +46,7 @@ def painter(fit: Sequence[Smear]) -> Synthesizer:
         cell_classes=len(fit.class_names),
         stages=STAGES,
         average=AVERAGE,
+        camera=False,
         checkpoint_every=50,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from scipy import fft
 TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
 SPECTRUM = (3, TILE_PX, TILE_PX // 2 + 1)
 FEWEST_TILES = 5  # of background, for a smear to have spectra of its own
+MOST_TILES = 1000  # of which spectra are taken; more would tell no more
+MOST_POINTS = 250_000  # of which light is fitted
 EDGE_PX = 8  # continued by reflection, so that one side of a picture is not smoothed into the other
 COARSEST = 2 / TILE_PX  # cycles per px
 ROUNDING = 1 / 12  # grey levels², the variance that whole numbers add: what is finer cannot be told
@@ -181,12 +184,14 @@ def _basis(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _light(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """Fit the logarithm of real over painted background by a quadratic per colour, float64 (3, 6)."""
-    ground = ground[::2, ::2]  # what is wanted is smooth
+    step = max(2, math.isqrt(ground.size // MOST_POINTS))  # what is wanted is smooth
+    ground = ground[::step, ::step]
     factors = np.zeros((3, 6))
     if np.count_nonzero(ground) < 0.01 * ground.size:
         return factors
-    terms = _basis(*_places(real.shape[:2]))[::2, ::2][ground].astype(np.float64)
-    ratio = [np.log(np.maximum(x[::2, ::2][ground].astype(np.float64), 1)) for x in (real, painted)]
+    u, v = _places(real.shape[:2])
+    terms = _basis(u[:, ::step], v[::step])[ground].astype(np.float64)
+    ratio = [np.log(np.maximum(x[::step, ::step][ground].astype(np.float64), 1)) for x in (real, painted)]
     for colour in range(3):
         rest = ratio[0][:, colour] - ratio[1][:, colour]
         kept = np.ones(len(rest), dtype=bool)
@@ -199,8 +204,11 @@ def _light(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.ndar
 
 def _lit(picture: np.ndarray, light: np.ndarray, whole: Sequence[int] | None = None) -> np.ndarray:
     """Let light fall on a picture, float32 (H, W, 3)."""
-    terms = _basis(*_places(picture.shape[:2], whole))
-    return picture.astype(np.float32) * np.exp(terms @ light.T.astype(np.float32))
+    u, v = _places(picture.shape[:2], whole)
+    out = picture.astype(np.float32)
+    for colour, (even, across, down, bent, twisted, sunk) in enumerate(light.astype(np.float32)):
+        out[..., colour] *= np.exp(even + across * u + bent * u * u + down * v + sunk * v * v + twisted * u * v)
+    return out
 
 
 def _offset(picture: np.ndarray, instances: np.ndarray) -> np.ndarray:
@@ -224,7 +232,7 @@ def _offset(picture: np.ndarray, instances: np.ndarray) -> np.ndarray:
             green = _moved(smooth[..., 1], found[row], band.shape)
             down, across = np.gradient(green)
             outward = u * across + v * down * (band.shape[0] / band.shape[1])
-            terms = np.stack([green, np.ones_like(green), across, down, outward], axis=-1)[band]
+            terms = np.stack([x[band] for x in (green, np.ones_like(green), across, down, outward)], axis=-1)
             factors = np.linalg.lstsq(terms, smooth[..., colour][band], rcond=None)[0]
             if factors[0] < LEAST_CONTRAST:
                 found[row] = 0
@@ -295,6 +303,7 @@ def _spectra(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.nd
     tiles = list(zip(y[covered == 0], x[covered == 0], strict=True))
     if len(tiles) < FEWEST_TILES:
         return None
+    tiles = tiles[:: -(-len(tiles) // MOST_TILES)]
     return np.stack([_tile_power(_luma_chroma(picture), tiles) for picture in (real, painted)])
 
 

@@ -249,3 +249,20 @@ def test_nothing_is_wider_than_a_phone(page):
     page.emulate(width=390, height=844, touch=True)
     page.wait_for("window.innerWidth === 390")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_page_that_is_being_left_is_asked_again(monkeypatch):
+    reader = object.__new__(browser.Browser)
+    reader.patience_s = 5.0
+    answers = iter([RuntimeError(f"Runtime.evaluate: {browser.NAVIGATED}"), False, True, RuntimeError("no such thing")])
+
+    def answer(self, script):
+        said = next(answers)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(browser.Browser, "evaluate", answer)
+    reader.wait_for("true")
+    with pytest.raises(RuntimeError, match="no such thing"):
+        reader.wait_for("true")

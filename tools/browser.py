@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAVIGATED = "Inspected target navigated or closed"  # what Chromium answers while another page is being opened
 _READ_FILES = "--allow-file-access-from-files"  # so that a test may read a picture's pixels back
 _FLAGS = (
     "--headless=new",
@@ -154,10 +155,18 @@ class Browser:
     def wait_for(self, condition: str) -> None:
         """Wait until a JavaScript expression is true."""
         until = time.monotonic() + self.patience_s
-        while not self.evaluate(f"Boolean({condition})"):
+        while not self._holds(condition):
             if time.monotonic() > until:
                 raise RuntimeError(f"not within {self.patience_s:g} s: {condition}")
             time.sleep(0.05)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return self.evaluate(f"Boolean({condition})")
+        except RuntimeError as error:
+            if NAVIGATED not in str(error):
+                raise
+            return False  # asked of a page that was being left
 
     def emulate(self, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False) -> None:
         """Set the size of the window in pixels, and what the reader's system asks for."""

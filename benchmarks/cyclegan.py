@@ -23,6 +23,7 @@ from bloodlib.datasets import wbc_segmentation
 from bloodlib.datasets.wbc_segmentation import WhiteCells
 from bloodlib.evaluators import cell_types
 from bloodlib.evaluators.kid import kid_with_floors
+from bloodlib.evaluators.synthetic import PLAIN_PAINTER
 from bloodlib.evaluators.trimap_net import by_thresholds, segment, train_trimap_net
 from bloodlib.evaluators.white_cells import (
     Pair,
@@ -66,8 +67,8 @@ def paired_config(config: CycleConfig) -> GanConfig:
     shape, first = (config.side_px, config.side_px), config.steps // 2
     shared = {"shape": shape, "crop": config.side_px, "batch": config.batch}
     stages = (Stage(**shared, steps=first, constant=1.0), Stage(**shared, steps=config.steps))
-    settings = {"cell_classes": 2, "objects": False, "camera": False, "checkpoint_every": 50, "preview_every": 200}
-    return preset("laptop", stages=stages, **settings)
+    settings = {"cell_classes": 2, "objects": False, "checkpoint_every": 50, "preview_every": 200}
+    return preset("laptop", stages=stages, **PLAIN_PAINTER, **settings)
 
 
 def _names(cells: WhiteCells) -> str:

@@ -21,6 +21,7 @@ from bloodlib._files import package_data, write_json
 from bloodlib._versions import versions
 from bloodlib.datasets import load
 from bloodlib.evaluators import morphology
+from bloodlib.evaluators.synthetic import PLAIN_PAINTER
 from bloodlib.gan.config import Stage
 from bloodlib.smears import Smear
 from bloodlib.synthesis import Synthesizer
@@ -46,7 +47,7 @@ def painter(fit: Sequence[Smear]) -> Synthesizer:
         cell_classes=len(fit.class_names),
         stages=STAGES,
         average=AVERAGE,
-        camera=False,
+        **PLAIN_PAINTER,
         checkpoint_every=50,
     )
 

@@ -30,8 +30,9 @@ from bloodlib._files import package_data, write_json
 from bloodlib.datasets import load
 from bloodlib.gan.config import PRESETS, GanConfig, Stage
 from bloodlib.gan.data import label
-from bloodlib.gan.networks import make_painter, pool_instances
+from bloodlib.gan.networks import make_painter
 from bloodlib.gan.painting import encode_smear, paint_instances
+from bloodlib.gan.pooling import pool_instances
 from bloodlib.gan.precision import autocast_dtype
 from bloodlib.gan.training import Trainer
 from bloodlib.stream import SyntheticSmears

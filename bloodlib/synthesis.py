@@ -247,7 +247,8 @@ class Synthesizer:
 
     def _repainted(self, smear: Labelled, rng: np.random.Generator | None = None) -> np.ndarray:
         rng = np.random.default_rng(self.about["seed"]) if rng is None else rng
-        return paint_instances(self.generator, smear.instances, encode_smear(self.encoder, smear), smear.kinds, rng)
+        styles = encode_smear(self.encoder, smear, self.config.style_terms)
+        return paint_instances(self.generator, smear.instances, styles, smear.kinds, rng)
 
     def _taken(self, painted: np.ndarray, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Take the picture as that of the smear whose background looks most like this one."""
@@ -257,8 +258,11 @@ class Synthesizer:
         return self.camera.take(painted, rng, int(unlike.argmin()))
 
     def encode(self, smear: Smear) -> np.ndarray:
-        """Give the style features of a smear's background (row 0) and cells, float32 (n + 1, C) in [-1, 1]."""
-        return encode_smear(self.encoder, label(smear, self.config)).numpy()[: smear.count + 1]
+        """Give the styles of a smear's background (row 0) and cells, float32 (n + 1, terms · C).
+
+        The first C are means of features in [-1, 1]; what follows is in `bloodlib.gan.pooling.pool_instances`.
+        """
+        return encode_smear(self.encoder, label(smear, self.config), self.config.style_terms).numpy()[: smear.count + 1]
 
     def repaint(self, smear: Smear, rng: np.random.Generator) -> np.ndarray:
         """Paint a real smear's own mask in its own styles, with what else lies in it; uint8 (H, W, 3).
@@ -463,7 +467,7 @@ class Synthesizer:
 
 def _find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
     """Encode everything in some smears, and cluster it."""
-    features = [encode_smear(encoder, smear).numpy() for smear in smears]
+    features = [encode_smear(encoder, smear, config.style_terms).numpy() for smear in smears]
     kinds, sizes = [smear.kinds for smear in smears], [_sizes(smear.instances, smear.kinds) for smear in smears]
     whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
     return Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes)

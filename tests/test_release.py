@@ -29,6 +29,7 @@ SETTINGS = {  # tiny, with everything that the laptop preset has
     "filters": 4,
     "blocks": 1,
     "feature_channels": 8,
+    "style_terms": 6,
     "halvings": 3,
     "skips": True,
     "norm": "pixel",

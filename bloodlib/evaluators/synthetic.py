@@ -15,6 +15,7 @@ from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
 SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
+PLAIN_PAINTER = {"camera": False, "style_terms": 1}  # of Table 2's painters: the paper's have no more
 PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
 
 
@@ -51,7 +52,8 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
 
     Notes
     -----
-    It has no camera (`bloodlib.camera`), as the paper's has none; what one changes is a control.
+    It has neither a camera (`bloodlib.camera`) nor more than one style term (`bloodlib.gan.pooling`), as the
+    paper's has neither; what a camera changes is a control.
     """
     from ..gan.config import preset
     from ..gan.data import fingerprint as identify
@@ -61,14 +63,14 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     folder = Path(artifacts) / "painter"  # the chapters' own, of their seed
     ready = (folder / CONFIG).is_file()
     own = read_json(folder / CONFIG) if ready else {"seed": 0, "config": preset(profile).to_dict()}
-    if seed != own["seed"] or own["config"].get("camera"):
+    if seed != own["seed"] or any(own["config"].get(name, kept) != kept for name, kept in PLAIN_PAINTER.items()):
         folder = folder.with_name(f"painter-{seed}")
         ready = (folder / CONFIG).is_file()
     if not ready:
-        found = released_as(preset(profile, camera=False).digest(seed=seed, data=identify(fit)))
+        found = released_as(preset(profile, **PLAIN_PAINTER).digest(seed=seed, data=identify(fit)))
         if found is not None:
             return found
-    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, camera=False)
+    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **PLAIN_PAINTER)
     return folder
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MOST_TERMS = 6  # that bloodlib.gan.pooling knows
+
 UPSAMPLING = ("transposed", "resize")
 GAN_LOSSES = ("lsgan", "log")
 PERCEPTUAL = ("vgg19", "squeezenet", "auto", "none")
@@ -53,6 +55,7 @@ class GanConfig:
     filters: int = 16  # of the first convolution of G, E and D; the paper's
     blocks: int = 9  # residual blocks of G; the reference's
     feature_channels: int = 3  # style features per instance; the reference's
+    style_terms: int = 1  # per feature and instance: its mean, the reference's; ours, up to 6: see bloodlib.gan.pooling
     halvings: int = 4  # of the sides in G; the reference's. Ours, 3: finer, with a third of the weights
     skips: bool = False  # ours: every halving is added to the doubling of its size, so outlines stay crisp
     norm: str = "instance"  # of G, the reference's; "pixel" (ours) leaves no blots and no trace of the image's size
@@ -99,6 +102,8 @@ class GanConfig:
         ):
             if getattr(self, name) not in legal:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(legal)}")
+        if not 1 <= self.style_terms <= MOST_TERMS:
+            raise ValueError(f"style_terms is {self.style_terms}; it can be 1 to {MOST_TERMS}")
         if len(self.stages) != 2:
             raise ValueError(f"stages has {len(self.stages)} entries; needed are two, one with and one without E")
         for stage in self.stages:

@@ -16,6 +16,7 @@ from ..ink import without_ink
 from ..smears import Smear
 from .config import GanConfig, Stage
 from .networks import pad_sides
+from .pooling import lay_out, outlines
 
 _MOST_TRIES = 1000  # for a crop with a cell in it
 
@@ -173,8 +174,10 @@ class Crops:
     stage : Stage
     flips, rotations : bool
         As in `GanConfig`.
-    styles : list of dict of int to float32 (M + 1, C), optional
-        For the second stage: features per instance of each view of each smear (see `views`).
+    styles : list of dict of int to float32 (M + 1, terms · C), optional
+        For the second stage: styles of the instances of each view of each smear (see `views`).
+    terms : int
+        As in `bloodlib.gan.pooling.pool_instances`; those of a crop are laid out as over the whole smear.
     blank : bool
         Whether a crop may hold nothing but background; else such a one is drawn again, elsewhere.
 
@@ -192,13 +195,16 @@ class Crops:
         flips: bool = True,
         rotations: bool = False,
         styles: list[dict[int, Tensor]] | None = None,
+        terms: int = 1,
         blank: bool = True,
     ) -> None:
         self.items = [resized(smear, stage.shape) for smear in smears]
         if not self.items:
             raise ValueError("no smears to train on; give at least one")
-        self.stage, self.styles, self.blank = stage, styles, blank
+        self.stage, self.styles, self.terms, self.blank = stage, styles, terms, blank
         self.views = views(stage, flips, rotations)
+        needed = self.views if styles and terms > 1 else ()
+        self._shapes = [{view: outlines(_ids(item.view(view))[None])[0] for view in needed} for item in self.items]
         smallest = min(min(item.instances.shape) for item in self.items)
         if stage.crop and smallest < stage.crop:
             raise ValueError(f"crop is {stage.crop} px but a smear has a side of {smallest} px; use a smaller crop")
@@ -219,27 +225,39 @@ class Crops:
         )
 
     def _sample(self, rng: np.random.Generator) -> tuple[str, Tensor, Tensor, Tensor, Tensor | None]:
-        which, item = self._cut(rng)
+        which, corner, item = self._cut(rng)
         for _ in range(0 if self.blank else _MOST_TRIES):
             if item.instances.any():
                 break
-            which, item = self._cut(rng)
+            which, corner, item = self._cut(rng)
         view = int(rng.choice(self.views))
         item = item.view(view)
-        x = pad_sides(to_network(item.image))
-        ids = pad_sides(torch.from_numpy(item.instances.astype(np.int64)))
+        x, ids = pad_sides(to_network(item.image)), pad_sides(_ids(item))
         kinds = torch.from_numpy(item.kinds)[ids]
-        features = self.styles[which][view][ids].permute(2, 0, 1) if self.styles else None  # (C, H, W)
+        features = self._laid_out(which, view, corner, ids) if self.styles else None
         return item.name, x, ids, kinds, features
 
-    def _cut(self, rng: np.random.Generator) -> tuple[int, Labelled]:
+    def _laid_out(self, which: int, view: int, corner: tuple[int, int], ids: Tensor) -> Tensor:
+        """Lay styles out over a crop as over the whole smear that it was cut from, (C, H, W)."""
+        if self.terms == 1:
+            return lay_out(self.styles[which][view], ids)
+        sides = [side - (self.stage.crop or side) for side in self.items[which].instances.shape]
+        flipped = [sides[axis] - corner[axis] if view >> axis & 1 else corner[axis] for axis in (0, 1)]
+        top, left = reversed(flipped) if view >> 2 & 1 else flipped
+        return lay_out(self.styles[which][view], ids, self.terms, self._shapes[which][view], (top, left))
+
+    def _cut(self, rng: np.random.Generator) -> tuple[int, tuple[int, int], Labelled]:
         which, crop = int(rng.integers(len(self.items))), self.stage.crop
         item = self.items[which]
         if not crop:
-            return which, item
+            return which, (0, 0), item
         top, left = (int(rng.integers(side - crop + 1)) for side in item.instances.shape)
         window = slice(top, top + crop), slice(left, left + crop)
-        return which, Labelled(item.name, item.image[window], item.instances[window], item.kinds)
+        return which, (top, left), Labelled(item.name, item.image[window], item.instances[window], item.kinds)
+
+
+def _ids(smear: Labelled) -> Tensor:
+    return torch.from_numpy(smear.instances.astype(np.int64))
 
 
 def views(stage: Stage, flips: bool, rotations: bool) -> tuple[int, ...]:

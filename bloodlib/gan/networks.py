@@ -42,52 +42,6 @@ def label_planes(instances: Tensor, kinds: Tensor | None = None, labels: int = L
     return torch.stack([*(kinds == k for k in range(labels)), edge], dim=1).float()  # (N, labels + 1, H, W)
 
 
-def pool_instances(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace every pixel's features by their mean over its instance (background is one too).
-
-    Parameters
-    ----------
-    features : float (N, C, H, W)
-    instances : int64 (N, H, W)
-
-    Returns
-    -------
-    pooled : float32 (N, C, H, W)
-    means : float32 (N, M + 1, C)
-        Row `k` of sample `i` is the mean over instance `k`; zero where it does not occur.
-
-    Notes
-    -----
-    One scatter over the whole batch; the reference implementation loops over instances.
-    """
-    n, c, h, w = features.shape
-    rows = int(instances.max()) + 1
-    index = (instances + rows * torch.arange(n, device=instances.device).view(n, 1, 1)).flatten()  # (N·H·W,)
-    precise = torch.promote_types(features.dtype, torch.float32)
-    flat = features.to(precise).permute(1, 0, 2, 3).reshape(c, -1)  # (C, N·H·W)
-    sums = torch.zeros(c, n * rows, device=flat.device, dtype=precise).index_add(1, index, flat)
-    sizes = torch.bincount(index, minlength=n * rows).clamp(min=1)
-    means = sums / sizes  # (C, N·rows)
-    pooled = means[:, index].view(c, n, h, w).permute(1, 0, 2, 3)
-    return pooled, means.view(c, n, rows).permute(1, 2, 0)
-
-
-def feature_planes(means: Tensor, instances: Tensor) -> Tensor:
-    """Lay one style per instance out over its pixels.
-
-    Parameters
-    ----------
-    means : float (M + 1, C)
-        Row 0 is the background.
-    instances : int64 (H, W)
-
-    Returns
-    -------
-    float (C, H, W)
-    """
-    return means[instances].permute(2, 0, 1)
-
-
 class GlobalGenerator(nn.Module):
     """Paint an image from label planes and style features (pix2pixHD's global generator).
 
@@ -127,7 +81,8 @@ class GlobalGenerator(nn.Module):
     ) -> None:
         super().__init__()
         inputs = labels + 1 + feature_channels
-        self.labels, self.feature_skip, self.noise = labels, feature_skip, noise
+        self.labels, self.feature_channels = labels, feature_channels
+        self.feature_skip, self.noise = feature_skip, noise
         self.trunk = Hourglass(
             inputs,
             filters,

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from .config import GanConfig
 from .losses import adversarial, colour_difference, feature_matching
-from .networks import Encoder, GlobalGenerator, MultiscaleDiscriminator, label_planes, pool_instances
+from .networks import Encoder, GlobalGenerator, MultiscaleDiscriminator, label_planes
 from .perceptual import PerceptualLoss
+from .pooling import pool_instances
 from .precision import working_type
 
 PAINTERS = ("gan", "feature_matching", "perceptual", "colour")  # what G and E make small
@@ -68,7 +69,7 @@ class Objective(nn.Module):
         planes = label_planes(instances, kinds, self.config.labels)
         planes = planes.to(working_type(image), memory_format=torch.channels_last)
         if features is None:
-            features, _ = pool_instances(self.encoder(image), instances)
+            features, _ = pool_instances(self.encoder(image), instances, self.config.style_terms)
         painted = self.generator(planes, features, noise).to(image.dtype)
         judged = painted.detach().requires_grad_()
         real_maps, fake_maps = self.discriminator(planes, image), self.discriminator(planes, judged)

@@ -7,26 +7,27 @@ import torch
 from torch import Tensor
 
 from .data import Labelled, to_image, to_network
-from .networks import Encoder, GlobalGenerator, label_planes, pad_sides, pool_instances
+from .networks import Encoder, GlobalGenerator, label_planes, pad_sides
+from .pooling import lay_out, pool_instances
 from .precision import autocast_dtype
 
 
 @torch.no_grad()
-def encode_smear(encoder: Encoder, smear: Labelled) -> Tensor:
-    """Give the style features of every instance, float32 (M + 1, C); row 0 is the background."""
+def encode_smear(encoder: Encoder, smear: Labelled, terms: int = 1) -> Tensor:
+    """Give the style of every instance, float32 (M + 1, terms · C), row 0 that of the background."""
     device = next(encoder.parameters()).device
     x = pad_sides(to_network(smear.image))[None].to(device, memory_format=torch.channels_last)
     height, width = smear.instances.shape
     features = encoder(x)[:, :, :height, :width]
     ids = torch.from_numpy(smear.instances.astype(np.int64))[None].to(device)
-    return pool_instances(features, ids)[1][0].cpu()
+    return pool_instances(features, ids, terms)[1][0].cpu()
 
 
 @torch.no_grad()
 def paint_instances(
     generator: GlobalGenerator,
     instances: np.ndarray,
-    means: Tensor,
+    styles: Tensor,
     kinds: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
     *,
@@ -39,8 +40,9 @@ def paint_instances(
     generator : GlobalGenerator
     instances : int (H, W)
         Any size.
-    means : float (M + 1, C)
-        Style features, row 0 for the background.
+    styles : float (M + 1, K · C)
+        Of every instance, row 0 for the background: K terms of each of the generator's C style features, as
+        `encode_smear` gives them.
     kinds : int (M + 1,), optional
         Semantic class of each id; every instance is a cell if not given.
     rng : numpy.random.Generator, optional
@@ -54,8 +56,10 @@ def paint_instances(
     uint8 (H, W, 3)
     """
     device = next(generator.parameters()).device
-    ids = pad_sides(torch.from_numpy(instances.astype(np.int64)))[None].to(device)
-    features = means.to(device)[ids].permute(0, 3, 1, 2)  # (1, C, H, W)
+    ids = torch.from_numpy(instances.astype(np.int64)).to(device)
+    terms = styles.shape[1] // generator.feature_channels
+    features = pad_sides(lay_out(styles.to(device), ids, terms)[None])  # (1, C, H, W)
+    ids = pad_sides(ids)[None]
     kind_map = None if kinds is None else torch.from_numpy(np.asarray(kinds, dtype=np.int64)).to(device)[ids]
     planes = label_planes(ids, kind_map, generator.labels).contiguous(memory_format=torch.channels_last)
     noise = None

@@ -168,6 +168,7 @@ class Trainer(Loop):
             flips=self.config.flips,
             rotations=self.config.rotations,
             styles=styles,
+            terms=self.config.style_terms,
             blank=self.config.blank_crops,
         )
         objective = Objective(
@@ -222,7 +223,10 @@ class Trainer(Loop):
         """Precompute the features of every view: what E says of a cell may depend on how it is turned."""
         drawn = views(stage, self.config.flips, self.config.rotations)
         smears = (resized(smear, stage.shape) for smear in self.smears)
-        return [{view: encode_smear(self.encoder, smear.view(view)) for view in drawn} for smear in smears]
+        return [{view: self._encoded(smear.view(view)) for view in drawn} for smear in smears]
+
+    def _encoded(self, smear: Labelled) -> Tensor:
+        return encode_smear(self.encoder, smear, self.config.style_terms)
 
     def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch, rate: float) -> dict[str, float]:
         """Take one step of all optimisers, and let the running mean of G follow."""
@@ -247,11 +251,11 @@ class Trainer(Loop):
             whole = resized(self.smears[i], self.config.stages[self.stage].shape)
             corner = slice(_PREVIEW_SIDE), slice(_PREVIEW_SIDE)
             part = Labelled(whole.name, whole.image[corner], whole.instances[corner], whole.kinds)
-            means = torch.zeros(len(whole.kinds), self.config.feature_channels)
-            seen = encode_smear(self.encoder, part)
-            means[: len(seen)] = seen
+            seen = self._encoded(part)
+            styles = torch.zeros(len(whole.kinds), seen.shape[1])
+            styles[: len(seen)] = seen
             rng = np.random.default_rng(self.seed)
-            tiles.append(paint_instances(self.painter, part.instances, means, part.kinds, rng))
+            tiles.append(paint_instances(self.painter, part.instances, styles, part.kinds, rng))
             real.append(part.image)
         self.journal.picture(overall, f"step-{overall:06d}", np.hstack(tiles))
         if overall == 1:

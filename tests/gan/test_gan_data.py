@@ -14,6 +14,7 @@ from bloodlib.gan.data import (
     views,
     with_objects,
 )
+from bloodlib.gan.pooling import lay_out
 from bloodlib.smears import Smear
 
 
@@ -59,6 +60,29 @@ def test_image_mask_kinds_and_styles_are_cut_and_turned_together(second):
         corners.add(tuple(image[0, 0, 0, 1:].tolist()))
     assert len(corners) > 10
     assert not second or seen == set(range(8))
+
+
+def test_a_crop_gets_its_part_of_what_styles_lay_over_the_whole_smear():
+    y, x = np.mgrid[:48, :60]
+    instances = np.where((x - 28) ** 2 + (y - 22) ** 2 < 300, 1, np.where(x > 50, 2, 0)).astype(np.int32)
+    image = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)  # every pixel says where it was
+    smear = Labelled("a", image, instances, np.array([0, 1, 1]))
+    told = torch.randn(3, 2 * 6, generator=torch.Generator().manual_seed(0))
+    styles = [dict.fromkeys(range(8), told)]
+    crops = Crops([smear], Stage(crop=32, batch=2, steps=1), rotations=True, styles=styles, terms=6)
+    turned = [smear.view(view) for view in range(8)]
+    whole = [lay_out(told, torch.from_numpy(one.instances.astype(np.int64)), 6) for one in turned]
+    seen = set()
+    for seed in range(40):
+        batch = crops.draw(np.random.default_rng(seed))
+        for x, features in zip(batch.image, batch.features, strict=True):
+            cut = to_image(x)
+            corners = [np.argwhere((one.image == cut[0, 0]).all(axis=-1))[0] for one in turned]
+            parts = [np.s_[row : row + 32, column : column + 32] for row, column in corners]
+            (view,) = (k for k in range(8) if np.array_equal(turned[k].image[parts[k]], cut))
+            torch.testing.assert_close(features, whole[view][:, *parts[view]])
+            seen.add(view)
+    assert seen == set(range(8))
 
 
 def test_the_eight_views_are_the_symmetries_of_the_square():

@@ -13,10 +13,11 @@ from bloodlib.gan.checkpoint import read_checkpoint
 from bloodlib.gan.config import Stage, preset
 from bloodlib.gan.journal import TENSORBOARD
 from bloodlib.gan.losses import adversarial, colour_difference, feature_matching
-from bloodlib.gan.networks import label_planes, make_discriminator, make_painter, pool_instances
+from bloodlib.gan.networks import label_planes, make_discriminator, make_painter
 from bloodlib.gan.objective import LOSSES, Objective
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.perceptual import PerceptualLoss
+from bloodlib.gan.pooling import pool_instances
 from bloodlib.gan.training import CHECKPOINT, NonFiniteLossError, Trainer, learning_rate_factor
 
 

@@ -1,6 +1,5 @@
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,12 +9,10 @@ from bloodlib.gan.networks import (
     Encoder,
     GlobalGenerator,
     MultiscaleDiscriminator,
-    feature_planes,
     label_planes,
     make_discriminator,
     make_painter,
     pad_sides,
-    pool_instances,
 )
 
 
@@ -250,30 +247,6 @@ def test_label_planes_of_two_touching_squares():
     assert edge[0].sum() == 0
 
 
-def slow_pool(features, instances):
-    pooled = torch.zeros_like(features)
-    for n in range(len(features)):
-        for k in instances[n].unique():
-            where = instances[n] == k
-            pooled[n][:, where] = features[n][:, where].mean(dim=1, keepdim=True)
-    return pooled
-
-
-def test_pooling_agrees_with_a_loop_and_so_does_its_gradient():
-    generator = torch.Generator().manual_seed(3)
-    instances = torch.randint(0, 7, (2, 9, 11), generator=generator)
-    instances[1] *= 3  # ids with gaps
-    features = torch.randn(2, 3, 9, 11, generator=generator, requires_grad=True)
-    weight = torch.randn(2, 3, 9, 11, generator=generator)
-    pooled, means = pool_instances(features, instances)
-    (ours,) = torch.autograd.grad((pooled.square() * weight).sum(), features)
-    expected = slow_pool(features, instances)
-    (theirs,) = torch.autograd.grad((expected.square() * weight).sum(), features)
-    torch.testing.assert_close(pooled, expected)
-    torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(feature_planes(means[1], instances[1]), expected[1])
-
-
 def test_padding_repeats_the_border_up_to_multiples_of_16():
     x = torch.arange(300 * 33).view(1, 300, 33)
     padded = pad_sides(x)
@@ -281,9 +254,3 @@ def test_padding_repeats_the_border_up_to_multiples_of_16():
     assert torch.equal(padded[:, :300, :33], x)
     assert torch.equal(padded[0, 303, :33], x[0, 299])
     assert pad_sides(padded) is padded
-
-
-def test_pooling_whole_smears_has_no_loop_over_cells():
-    instances = torch.from_numpy(np.arange(64 * 64).reshape(1, 64, 64))  # every pixel its own cell
-    features = torch.randn(1, 2, 64, 64)
-    torch.testing.assert_close(pool_instances(features, instances)[0], features)

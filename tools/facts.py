@@ -191,7 +191,7 @@ def phantom_table(path: Path, quoted: dict[str, Any]) -> str:
     ]
     colours = zip(("red", "green", "blue"), ours["colour_mean"], ours["colour_std"], strict=True)
     rows += [(name, name, mean, std) for name, mean, std in colours]
-    lines = ["| | phantom | the paper's smears |", "|---|---:|---:|"]
+    lines = ["| measure | phantom | the paper's smears |", "|---|---:|---:|"]
     for name, key, mean, std in rows:
         lines.append(f"| {name} | {mean:.0f} ± {std:.0f} | {paper[f'{key}_mean']} ± {paper[f'{key}_std']} |")
     return "\n".join(lines)

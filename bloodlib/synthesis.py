@@ -23,7 +23,7 @@ from .gan.config import GanConfig, preset
 from .gan.data import Labelled, fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.precision import is_first
-from .gan.styles import Styles
+from .gan.styles import Styles, forms
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
 from .release import CONFIG, FORMAT, locate, read_model, reading
@@ -320,7 +320,7 @@ class Synthesizer:
         ids, kinds = with_objects(instances, classes, objects, self.config.cell_classes)
         drawn = None
         if features is None or len(kinds) > count + 1:
-            drawn, _ = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
+            drawn, _ = self.styles.sample(rng, kinds, style, **forms(ids, len(kinds)))
         if features is not None:
             if len(features) != count + 1:
                 raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
@@ -389,7 +389,7 @@ class Synthesizer:
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
         classes = np.zeros(mask.placed, dtype=np.int64) if mask.classes is None else mask.classes
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
-        features, style = self.styles.sample(rng, kinds, style, _sizes(ids, kinds))
+        features, style = self.styles.sample(rng, kinds, style, **forms(ids, len(kinds)))
         painted = paint_instances(self.generator, ids, torch.from_numpy(features), kinds, rng, fast=fast)
         image = self._taken(painted, features, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
@@ -468,14 +468,19 @@ class Synthesizer:
 def _find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
     """Encode everything in some smears, and cluster it."""
     features = [encode_smear(encoder, smear, config.style_terms).numpy() for smear in smears]
-    kinds, sizes = [smear.kinds for smear in smears], [_sizes(smear.instances, smear.kinds) for smear in smears]
+    kinds, seen = [smear.kinds for smear in smears], [forms(smear.instances, len(smear.kinds)) for smear in smears]
     whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
-    return Styles.fit(features, config.clusters, config.style_draw, seed, kinds, sizes, whole, config.cell_classes)
-
-
-def _sizes(instances: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Count the pixels of every id, at least 1 each."""
-    return np.maximum(np.bincount(instances.ravel(), minlength=len(kinds)), 1)
+    return Styles.fit(
+        features,
+        config.clusters,
+        config.style_draw,
+        seed,
+        kinds,
+        [form["sizes_px"] for form in seen],
+        whole,
+        config.cell_classes,
+        [form["elongation"] for form in seen] if config.style_terms > 1 else None,
+    )
 
 
 def _border_ids(instances: np.ndarray) -> np.ndarray:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .config import STYLE_DRAWS
+from .pooling import outlines
 
 BACKGROUND, CELL = 0, 1  # semantic classes; those of further cells follow, then that of objects
-NEAREST = 12  # ours: a joint draw picks from this many instances of one smear that are nearest in size
+NEAREST = 12  # ours: a joint draw picks from this many instances of one smear that are nearest in form
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class Styles:
     Parameters
     ----------
     features : float32 (n, C)
-        Of every background, cell and object of all smears.
+        Of every background, cell and object of all smears; all terms of them (`bloodlib.gan.pooling`).
     kind : int64 (n,)
         Semantic class of each: 0 background, 1..cell_classes cells, then what else the painter knows.
     smear : int64 (n,)
@@ -37,6 +39,8 @@ class Styles:
         How `sample` puts styles together.
     cell_classes : int
         How many semantic classes of cells there are; a style is the cluster of that number in each of them.
+    elongation : float32 (n, 2) or None
+        Of each instance's outline, as in `forms`; None where features are means, which it does not matter to.
 
     Notes
     -----
@@ -46,8 +50,9 @@ class Styles:
     ``"independent"`` is the paper's: one cluster drawn per class, and every instance of the class
     gets the cluster's centre. ``"per_cell"`` draws a cluster for every instance. ``"joint"`` is
     ours: everything in one picture comes from one smear, each instance with the features of some
-    instance of its class and about its size there (`NEAREST`), so that stains stay whole, cells differ
+    instance of its class and about its form there (`NEAREST`), so that stains stay whole, cells differ
     as they do on a slide, and a sliver at the border or a pair in one outline lends its looks to its like only.
+    Form is size and, where features tell where in a cell the pale spot lies, which way the cell is long.
     With several classes of cells, the smear is likelier the more of the drawn cells are of classes that it has;
     cells of the others take looks from elsewhere.
     Book: chapter 06.
@@ -62,6 +67,7 @@ class Styles:
     centres: tuple[np.ndarray, ...]
     draw: str = "joint"
     cell_classes: int = 1
+    elongation: np.ndarray | None = None
 
     @classmethod
     def fit(
@@ -74,6 +80,7 @@ class Styles:
         sizes_px: Sequence[np.ndarray] | None = None,
         whole: Sequence[np.ndarray] | None = None,
         cell_classes: int = 1,
+        elongation: Sequence[np.ndarray] | None = None,
     ) -> Styles:
         """Cluster the features of a set of smears.
 
@@ -93,6 +100,8 @@ class Styles:
             Whether the smear's border leaves the instance whole; all are if not given.
         cell_classes : int
             The kinds 1 to this are cells.
+        elongation : sequence of float (n_i + 1, 2), optional
+            Of each row's outline, as in `forms`; joint draws do not look at it if not given.
 
         Raises
         ------
@@ -115,7 +124,8 @@ class Styles:
         smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
         size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
         uncut = np.ones(len(kind), dtype=bool) if whole is None else np.concatenate(whole)
-        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes)
+        long = None if elongation is None else np.concatenate(elongation).astype(np.float32)
+        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes, long)
 
     def __len__(self) -> int:
         return max(len(centres) for centres in self._cell_centres)
@@ -207,6 +217,7 @@ class Styles:
         kinds: int | np.ndarray,
         style: int | None = None,
         sizes_px: np.ndarray | None = None,
+        elongation: np.ndarray | None = None,
     ) -> tuple[np.ndarray, int]:
         """Draw features for a background and its instances.
 
@@ -219,6 +230,8 @@ class Styles:
             Cluster that all cells belong to, the last one of a class that has fewer; None draws.
         sizes_px : int (count + 1,), optional
             Area of the background and of every instance, for joint draws to go by.
+        elongation : float (count + 1, 2), optional
+            Of their outlines; goes with the areas, and `forms` gives both.
 
         Returns
         -------
@@ -243,7 +256,7 @@ class Styles:
                     f"seen are {', '.join(map(str, np.unique(self.kind)))}"
                 )
         if self.draw == "joint":
-            return self._from_one_smear(rng, kinds, style, sizes_px)
+            return self._from_one_smear(rng, kinds, style, sizes_px, elongation)
         out = np.zeros((len(kinds), self.features.shape[1]), dtype=np.float32)
         cluster = np.zeros(len(kinds), dtype=np.int64)
         cells = _are_cells(kinds, self.cell_classes)
@@ -265,7 +278,12 @@ class Styles:
         return int(np.bincount(clusters).argmax()) if len(clusters) else otherwise
 
     def _from_one_smear(
-        self, rng: np.random.Generator, kinds: np.ndarray, style: int | None, sizes_px: np.ndarray | None
+        self,
+        rng: np.random.Generator,
+        kinds: np.ndarray,
+        style: int | None,
+        sizes_px: np.ndarray | None,
+        elongation: np.ndarray | None,
     ) -> tuple[np.ndarray, int]:
         shares = self.shares
         weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
@@ -289,6 +307,8 @@ class Styles:
                 rows[which] = rng.choice(members, size=len(which))
             else:
                 unlike = np.abs(np.log(sizes_px[which, None]) - np.log(self.size_px[members]))  # (instances, members)
+                if elongation is not None and self.elongation is not None:
+                    unlike += np.linalg.norm(elongation[which, None] - self.elongation[members], axis=2)
                 near = np.argsort(unlike, axis=1, kind="stable")[:, :NEAREST]
                 rows[which] = members[near[np.arange(len(which)), rng.integers(near.shape[1], size=len(which))]]
         usual = self._usual(self.cluster[rows[cells]], int(shares[smear].argmax()))
@@ -298,6 +318,8 @@ class Styles:
         """Give all arrays, to be stored."""
         arrays = {name: getattr(self, name) for name in ("features", "kind", "smear", "cluster", "size_px")}
         arrays["whole"] = self.whole.astype(np.uint8)
+        if self.elongation is not None:
+            arrays["elongation"] = self.elongation
         return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
@@ -306,7 +328,30 @@ class Styles:
         single = {name: x.astype(np.float32) for name, x in arrays.items() if name.startswith(("features", "centres"))}
         centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
         whole = (arrays[name].astype(np.int64) for name in ("kind", "smear", "cluster", "size_px"))
-        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw, cell_classes)
+        long = arrays["elongation"].astype(np.float32) if "elongation" in arrays else None
+        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw, cell_classes, long)
+
+
+def forms(instances: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    """Measure what a joint draw goes by: arguments of `Styles.sample`.
+
+    Parameters
+    ----------
+    instances : int (H, W)
+        Ids 0..count - 1; not all of them need occur.
+    count : int
+
+    Returns
+    -------
+    dict
+        ``sizes_px`` int64 (count,): pixels of each id, at least 1. ``elongation`` float64 (count, 2): the means of
+        u² − v² and 2uv over it, as in `bloodlib.gan.pooling`: 0 for a disc, up to ½ in absolute value; the first is
+        positive where it is longer across than down, the second where it is longest along the main diagonal.
+    """
+    found = outlines(torch.from_numpy(instances.astype(np.int64))[None])[0, :, 3:].numpy()
+    elongation = np.zeros((count, 2))
+    elongation[: len(found)] = found
+    return {"sizes_px": np.maximum(np.bincount(instances.ravel(), minlength=count), 1), "elongation": elongation}
 
 
 def _are_cells(kinds: np.ndarray, cell_classes: int) -> np.ndarray:

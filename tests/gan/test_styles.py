@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bloodlib.gan.styles import Styles
+from bloodlib.gan.styles import Styles, forms
 
 
 @pytest.fixture
@@ -107,6 +107,36 @@ def test_joint_draws_by_size_take_the_looks_of_cells_of_about_that_size():
     drawn, _ = styles.sample(np.random.default_rng(0), 3, sizes_px=np.array([9999, 100, 200, 299]))
     np.testing.assert_allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=12)
     assert not np.allclose(drawn[1:, 0] * 199, [0, 100, 199], atol=1e-6)
+
+
+def test_joint_draws_by_form_take_the_looks_of_cells_that_are_long_the_same_way():
+    ways = np.array([[0.3, 0], [-0.3, 0], [0, 0.3], [0, 0]])
+    told = np.repeat(np.arange(4.0), 40)  # the features say which way each cell is long
+    features = [np.stack([np.append(0, told), np.zeros(161)], axis=1).astype(np.float32)]
+    sizes, long = (
+        np.append(9999, np.tile(np.linspace(95, 105, 40), 4)),
+        np.vstack([[0, 0], np.repeat(ways, 40, axis=0)]),
+    )
+    styles = Styles.fit(features, clusters=3, sizes_px=[sizes], elongation=[long])
+    kept = Styles.from_arrays(styles.to_arrays(), "joint")
+    for source in (styles, kept):
+        asked = {"sizes_px": np.array([9999, 100, 100, 100, 100]), "elongation": np.vstack([[0, 0], ways])}
+        assert source.sample(np.random.default_rng(0), 4, **asked)[0][1:, 0].tolist() == [0, 1, 2, 3]
+    by_size = {styles.sample(np.random.default_rng(k), 1, sizes_px=np.array([9999, 100]))[0][1, 0] for k in range(20)}
+    assert len(by_size) > 1
+
+
+def test_forms_tell_size_and_which_way_a_cell_is_long():
+    ids = np.zeros((30, 40), np.int32)
+    ids[10:12, 5:25], ids[15:25, 30:32] = 1, 2
+    rows = np.arange(10)
+    ids[15 + rows, 5 + rows] = ids[15 + rows, 6 + rows] = 4
+    found = forms(ids, 6)
+    assert found["sizes_px"].tolist() == [1200 - 80, 40, 20, 1, 20, 1]
+    across, down, absent, diagonal = found["elongation"][1:5]
+    assert min(across[0], -down[0], diagonal[1]) > 0.45
+    assert np.abs([across[1], down[1], diagonal[0]]).max() < 0.1
+    assert not np.any([absent, found["elongation"][5]])
 
 
 def test_cells_that_the_border_cuts_lend_no_looks_unless_there_are_no_others():

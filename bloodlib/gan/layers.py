@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -36,8 +38,8 @@ class _ToUnitMeanSquare(Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=_summing_type(x))  # (N, 1, H, W)
-        scale = torch.rsqrt(length.square() / x.shape[1] + 1e-6).to(x.dtype)
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)  # (N, 1, H, W); rounded after summing
+        scale = torch.rsqrt(length.to(_summing_type(x)).square() / x.shape[1] + 1e-6).to(x.dtype)
         ctx.save_for_backward(x, scale)
         return x * _over_channels(scale, x)
 
@@ -53,7 +55,14 @@ def _summing_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _compiling() -> bool:
+    """Tell whether torch.compile reads the layers; torch.export, for which torch says so too, gets them plain."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+
+
 def _over_channels(factor: Tensor, x: Tensor) -> Tensor:
+    if _compiling():  # needs no copy, which would lose channels-last as in `_continued`
+        return factor
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return factor.expand_as(x).contiguous(memory_format=layout)
@@ -61,8 +70,21 @@ def _over_channels(factor: Tensor, x: Tensor) -> Tensor:
 
 def reflected(x: Tensor, width: int) -> Tensor:
     """Continue an image past its borders by reflection, in its own number format (autocast would make it float32)."""
+    if _compiling():
+        return _continued(x, range(width, 0, -1), range(-2, -2 - width, -1))
     with torch.autocast(x.device.type, enabled=False):
         return F.pad(x, (width, width, width, width), mode="reflect")
+
+
+def _continued(x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
+    """Put copies of an image's own rows before and after it, then of its columns: what F.pad does, to be compiled.
+
+    The gradient of a compiled F.pad loses the layout channels-last. In bfloat16 on AVX-512 it is then brought
+    back by transposing 32×32 blocks, which g++ 12.2 compiles wrongly: the gradients are NaN (torch 2.14).
+    """
+    for axis in (2, 3):
+        x = torch.cat([*(x.narrow(axis, i, 1) for i in before), x, *(x.narrow(axis, i, 1) for i in after)], dim=axis)
+    return x
 
 
 class Reflection(nn.Module):
@@ -147,9 +169,8 @@ class ResizeConvolution(nn.Conv2d):
 
 def _border_repeated(x: Tensor) -> Tensor:
     """Continue an image one pixel past its borders by repetition, in its own number format."""
-    if torch.compiler.is_compiling():  # a compiled F.pad stops at its gradient's memory layout (torch 2.14, processor)
-        x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
-        return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+    if _compiling():  # a compiled F.pad stops at its gradient's memory layout (torch 2.14, processor)
+        return _continued(x, [0], [-1])
     with torch.autocast(x.device.type, enabled=False):
         return F.pad(x, (1, 1, 1, 1), mode="replicate")
 

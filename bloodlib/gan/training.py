@@ -237,9 +237,10 @@ class Trainer(Loop):
         inputs = (image, *labels, features, batch.noise.to(device))
         values = self._descend(model, optimisers, inputs, rate, batch.names)
         if self.average is not None:
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.generator.parameters()), 1 - self.config.average
-            )
+            with torch.no_grad():  # or the mean would hold on to every step that it was taken over
+                torch._foreach_lerp_(
+                    list(self.average.parameters()), list(self.generator.parameters()), 1 - self.config.average
+                )
         return values
 
     def _preview(self, overall: int) -> None:

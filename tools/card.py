@@ -68,6 +68,7 @@ def _about(folder: Path) -> dict[str, str]:
     weights = {part: f"{n / 1e6:.2f} million" for part, n in made["weights"].items()}
     sizes = {name: size_bytes(folder / name) for name in HOLDS if (folder / name).exists()}
     size = sum(sizes.values())
+    start = f", on from the networks of painter {content['start']}" if "start" in content else ""
     rows = ["| file | holds | kB |", "|---|---|---:|"]
     rows += [f"| `{name}` | {HOLDS[name]} | {n / 1000:,.0f} |" for name, n in sizes.items()]
     return {
@@ -75,7 +76,7 @@ def _about(folder: Path) -> dict[str, str]:
         "data": f"{data['title']}, {data['smears']} smears with {data['cells']:,} cells",
         "licence": f"weights {made['licence']}, like the code; the smears they were fitted on {made['data_licence']}",
         "training": f"{content['profile']} profile, {steps} steps in {made['seconds'] / 60:.0f} minutes on "
-        f"{made['device']}, {content['precision']}; perceptual network: {content['perceptual']}; "
+        f"{made['device']}{start}, {content['precision']}; perceptual network: {content['perceptual']}; "
         f"seed {content['seed']}; torch {content['versions']['torch']}",
         "network": f"{config['filters']} filters; weights: generator {weights['generator']}, "
         f"encoder {weights['encoder']}",

@@ -125,17 +125,26 @@ def test_bfloat16_ends_near_float32_and_another_seed_does_not(smears):
 @pytest.mark.skipif("BLOODLIB_SLOW" not in os.environ, reason="compiles for minutes: set BLOODLIB_SLOW")
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's libraries have warnings of their own
-def test_a_compiled_painter_trains_as_the_plain_one(smears):
+@pytest.mark.parametrize(
+    ("changes", "tolerance"),
+    [
+        ({"norm": "pixel"}, 1e-3),
+        # 32 channels of 8×8 px amid the generator: from there g++ 12 made NaN of a gradient, see `layers._continued`
+        ({"precision": "bfloat16", "filters": 4, "blocks": 2, "upsample": "transposed"}, 0.05),
+    ],
+)
+def test_a_compiled_painter_trains_as_the_plain_one(smears, changes, tolerance):
     """Measured: losses agree to 1e-6; on two shared cores the first compilation took 5 minutes."""
-    stages = (Stage(crop=32, steps=2, constant=1.0), Stage(crop=32, steps=1))
-    config = replace(TINY, stages=stages, norm="pixel", halvings=3, discriminators=1, average=0.0)
+    stages = (Stage(crop=64, steps=2, constant=1.0), Stage(crop=64, steps=1))
+    config = replace(TINY, stages=stages, halvings=3, discriminators=1, average=0.0, **changes)
     plain, compiled = (Trainer(replace(config, compile=switch), smears) for switch in (False, True))
     assert plain.run()
     assert compiled.run()
     assert compiled.generator._compiled_call_impl is not None
     for name in LOSSES:
         assert np.isfinite(compiled.history[name]).all()
-        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=1e-3, atol=1e-3)
+        print(name, compiled.history[name], plain.history[name])
+        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=tolerance, atol=tolerance)
 
 
 def breaks(trainer, at, part):

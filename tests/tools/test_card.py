@@ -145,7 +145,7 @@ def test_the_example_without_torch_paints_what_torch_paints(tmp_path, monkeypatc
         weights.data.mul_(3)
     rng = np.random.default_rng(1)
     kinds = [np.array([0, 1, 1, 1, 2]), np.array([0, 1, 1])]
-    looks = [rng.uniform(-1, 1, (len(k), 8)).astype(np.float32) for k in kinds]
+    looks = [rng.uniform(-1, 1, (len(k), 6 * 8)).astype(np.float32) for k in kinds]
     styles = Styles.fit(looks, clusters=2, kinds=kinds).to_arrays()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "models" / card.MODEL).mkdir(parents=True)
@@ -156,14 +156,14 @@ def test_the_example_without_torch_paints_what_torch_paints(tmp_path, monkeypatc
     seen: dict = {}
     exec(example, seen)
 
-    means = torch.from_numpy(np.concatenate([seen["background"], seen["cells"]]))
-    kinds = np.minimum(np.arange(len(means)), 1)
+    looks = torch.from_numpy(np.concatenate([seen["background"], seen["cells"]]))
+    kinds = np.minimum(np.arange(len(looks)), 1)
 
     class Noise:  # what the example drew
         def standard_normal(self, shape, dtype):
             return seen["given"]["noise"].reshape(shape)
 
-    expected = paint_instances(generator, seen["instances"], means, kinds, Noise())
+    expected = paint_instances(generator, seen["instances"], looks, kinds, Noise())
     assert seen["image"].shape == expected.shape == (256, 384, 3)
     assert expected.std() > 3
     assert np.abs(seen["image"].astype(int) - expected).max() <= 1

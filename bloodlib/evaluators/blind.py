@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,7 @@ def sheets_of_model(
     seed: int = 0,
     *,
     sampled: int = 0,
-    each: int = 6,
+    each: int = 12,
     **options: Any,
 ) -> dict[str, Any]:
     """Write the sheets of a model against real smears that it was not fitted on.
@@ -230,10 +231,12 @@ def sheets_of_model(
     folder : path
     seed : int
     sampled : int
-        0 paints the masks of the real smears in their own colours. Else that many smears are sampled whole (own
-        masks, drawn styles) and, since these have no slide, paired by colour.
+        0 paints the masks of every other smear of each slide in their own colours, and shows real tiles of the
+        smears between: a field that is seen both real and painted tells which is which. Else that many smears
+        are sampled whole (own masks, drawn styles) and, since these have no slide, paired by colour.
     each : int
-        Tiles cut from every smear.
+        Tiles cut from every smear; those that overlap an earlier one are left out, since parts of one field on
+        several sheets would tell that all of them are real.
     **options
         Of `make_sheets`.
     """
@@ -244,13 +247,36 @@ def sheets_of_model(
     synthesizer = Synthesizer.load(model)
     smears = list(smears)
     side = min(TILE_PX, *smears[0].instances.shape)
-    tiles = cut_tiles(smears, rng, each, side)
     if sampled:
         options.setdefault("pairing", "colour")
+        tiles = cut_tiles(smears, rng, each, side)
         made = cut_tiles(sample_all(synthesizer, sampled, rng, smears[0].instances.shape), rng, each, side, ink=False)
     else:
-        made = cut_tiles(repaint_all(synthesizer, smears, rng), rng, each, side, like=smears)
-    return make_sheets(tiles, made, rng, folder, **options)
+        masks, shown = _halves(smears)
+        tiles = cut_tiles(shown, rng, each, side)
+        made = cut_tiles(repaint_all(synthesizer, masks, rng), rng, each, side, like=masks)
+    return make_sheets(_apart(tiles), _apart(made), rng, folder, **options)
+
+
+def _halves(smears: Sequence[Smear]) -> tuple[list[Smear], list[Smear]]:
+    """Deal the smears of each slide out in turn."""
+    halves: tuple[list[Smear], list[Smear]] = ([], [])
+    dealt: Counter[str] = Counter()
+    for smear in smears:
+        halves[dealt[smear.group] % 2].append(smear)
+        dealt[smear.group] += 1
+    return halves
+
+
+def _apart(tiles: Sequence[Tile]) -> list[Tile]:
+    """Leave out tiles that overlap an earlier one of the same smear."""
+    kept: list[Tile] = []
+    for tile in tiles:
+        side = tile.image.shape[0]
+        near = (t for t in kept if t.source == tile.source and abs(t.row - tile.row) < side)
+        if not any(abs(t.column - tile.column) < side for t in near):
+            kept.append(tile)
+    return kept
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from scipy.stats import beta
 from bloodlib._files import read_json
 from bloodlib.evaluators import blind
 from bloodlib.evaluators.tiles import Tile
+from bloodlib.smears import Smear
 
 
 def tiles(count: int, level: int, groups: int = 3, side: int = 20, kind: str = "r") -> list[Tile]:
@@ -73,6 +74,28 @@ def test_no_tile_is_shown_twice_and_stains_agree(tmp_path):
             assert left != right  # but another smear
     for entry in make(tmp_path / "other", pairing="other group")["pairs"]:
         assert number(entry["left"]) % 3 != number(entry["right"]) % 3
+
+
+@pytest.mark.parametrize("sampled", [0, 6])
+def test_no_field_is_shown_twice_nor_both_real_and_painted(tmp_path, monkeypatch, sampled):
+    grey = [np.full((120, 160, 3), 100 + 5 * k, np.uint8) for k in range(18)]
+    smears = [Smear(x, np.ones((120, 160), np.int32), None, f"r{k}", f"g{k // 6}") for k, x in enumerate(grey)]
+    monkeypatch.setattr(blind, "TILE_PX", 40)
+    monkeypatch.setattr("bloodlib.synthesis.Synthesizer.load", lambda model: model)
+    monkeypatch.setattr("bloodlib.evaluators.painting.repaint_all", lambda _, masks, rng: list(masks))
+    new = [replace(smear, name=f"p{k}", group="") for k, smear in enumerate(smears[:sampled])]
+    monkeypatch.setattr("bloodlib.evaluators.painting.sample_all", lambda *_: new)
+    key = blind.sheets_of_model("any", smears, tmp_path, sampled=sampled, pairs=10, floor_pairs=4)
+    sources: dict[bool, list[tuple[str, int, int]]] = {True: [], False: []}
+    for entry in key["pairs"]:
+        for side in blind.SIDES:
+            name, row, column = entry[side].replace(" at", ",").split(", ")
+            of_painted = entry["kind"] == "painted" and entry["painted"] == side
+            sources[of_painted].append((name, int(row), int(column)))
+    assert not {name for name, *_ in sources[True]} & {name for name, *_ in sources[False]}
+    shown = sources[True] + sources[False]
+    for k, (name, row, column) in enumerate(shown):
+        assert not any(n == name and max(abs(r - row), abs(c - column)) < 40 for n, r, c in shown[:k])
 
 
 def test_pairing_by_colour_takes_the_nearest(tmp_path):

@@ -30,7 +30,6 @@ from .layout import ROOT
 PAINTED = 4
 LAST = {  # how the released painter goes on from Table 2's of its seed: it learns where in each cell the pale spot lies
     "start_from": ROOT / "data" / "painters" / "chula_rbc12-laptop-0",
-    "style_terms": 6,
     "stages": (Stage(crop=256, batch=3, steps=400, constant=1.0), Stage(crop=256, batch=3, steps=600)),
     "average": 0.99,
     "learning_rate": 2e-4,

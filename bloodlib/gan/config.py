@@ -177,6 +177,7 @@ PRESETS: dict[str, GanConfig] = {
     "laptop": GanConfig(
         stages=(Stage(crop=256, batch=6, steps=1200, constant=1.0), Stage(crop=256, batch=6, steps=1800)),
         feature_channels=8,
+        style_terms=6,
         upsample="resize",
         halvings=3,
         skips=True,

@@ -217,7 +217,7 @@ def sheets_of_model(
     seed: int = 0,
     *,
     sampled: int = 0,
-    each: int = 12,
+    each: int = 40,
     **options: Any,
 ) -> dict[str, Any]:
     """Write the sheets of a model against real smears that it was not fitted on.
@@ -231,8 +231,8 @@ def sheets_of_model(
     folder : path
     seed : int
     sampled : int
-        0 paints the masks of every other smear of each slide in their own colours, and shows real tiles of the
-        smears between: a field that is seen both real and painted tells which is which. Else that many smears
+        0 paints the masks of every third smear of each slide in their own colours, and shows real tiles of the
+        others: a field that is seen both real and painted tells which is which. Else that many smears
         are sampled whole (own masks, drawn styles) and, since these have no slide, paired by colour.
     each : int
         Tiles cut from every smear; those that overlap an earlier one are left out, since parts of one field on
@@ -252,20 +252,20 @@ def sheets_of_model(
         tiles = cut_tiles(smears, rng, each, side)
         made = cut_tiles(sample_all(synthesizer, sampled, rng, smears[0].instances.shape), rng, each, side, ink=False)
     else:
-        masks, shown = _halves(smears)
+        masks, shown = _dealt(smears)
         tiles = cut_tiles(shown, rng, each, side)
         made = cut_tiles(repaint_all(synthesizer, masks, rng), rng, each, side, like=masks)
     return make_sheets(_apart(tiles), _apart(made), rng, folder, **options)
 
 
-def _halves(smears: Sequence[Smear]) -> tuple[list[Smear], list[Smear]]:
-    """Deal the smears of each slide out in turn."""
-    halves: tuple[list[Smear], list[Smear]] = ([], [])
-    dealt: Counter[str] = Counter()
+def _dealt(smears: Sequence[Smear]) -> tuple[list[Smear], list[Smear]]:
+    """Give every third smear of each slide, and the others, of which more tiles are needed."""
+    parts: tuple[list[Smear], list[Smear]] = ([], [])
+    seen: Counter[str] = Counter()
     for smear in smears:
-        halves[dealt[smear.group] % 2].append(smear)
-        dealt[smear.group] += 1
-    return halves
+        parts[seen[smear.group] % 3 > 0].append(smear)
+        seen[smear.group] += 1
+    return parts
 
 
 def _apart(tiles: Sequence[Tile]) -> list[Tile]:

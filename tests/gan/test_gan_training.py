@@ -129,13 +129,12 @@ def test_bfloat16_ends_near_float32_and_another_seed_does_not(smears):
     ("changes", "tolerance"),
     [
         ({"norm": "pixel"}, 1e-3),
-        # 32 channels of 8×8 px amid the generator: from there g++ 12 made NaN of a gradient, see `layers._continued`
-        ({"precision": "bfloat16", "filters": 4, "blocks": 2, "upsample": "transposed"}, 0.05),
+        ({"precision": "bfloat16", "filters": 4}, 0.1),  # 32 channels, 64 px: had NaN, see `bloodlib.gan.layers`
     ],
 )
 def test_a_compiled_painter_trains_as_the_plain_one(smears, changes, tolerance):
-    """Measured: losses agree to 1e-6; on two shared cores the first compilation took 5 minutes."""
-    stages = (Stage(crop=64, steps=2, constant=1.0), Stage(crop=64, steps=1))
+    """Measured: losses agree to 1e-6, in bfloat16 to 0.02; on two shared cores the first compilation took 5 minutes."""
+    stages = (Stage(crop=64, batch=2, steps=2, constant=1.0), Stage(crop=64, batch=2, steps=1))
     config = replace(TINY, stages=stages, halvings=3, discriminators=1, average=0.0, **changes)
     plain, compiled = (Trainer(replace(config, compile=switch), smears) for switch in (False, True))
     assert plain.run()

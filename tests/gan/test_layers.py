@@ -12,6 +12,7 @@ from bloodlib.gan.layers import (
     LastConvolution,
     Level,
     PixelNorm,
+    Reflection,
     ResizeConvolution,
 )
 
@@ -54,8 +55,9 @@ def test_values_and_gradients_are_those_of_the_definition(name, layout):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_compiling_changes_no_value_or_gradient(monkeypatch):
-    layer = CASES["resize, reflect"][0].double()
+@pytest.mark.parametrize("layer", [CASES["resize, reflect"][0], Reflection(3), PixelNorm()])
+def test_compiling_changes_no_value_or_gradient(monkeypatch, layer):
+    layer = layer.double()
     x = torch.randn(2, 5, 6, 8, dtype=torch.float64).to(memory_format=torch.channels_last).requires_grad_()
     plain = layer(x)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)

@@ -122,6 +122,12 @@ def test_bfloat16_ends_near_float32_and_another_seed_does_not(smears):
     assert np.abs(exact - other).mean() > 12
 
 
+def test_the_running_mean_holds_on_to_no_step_that_it_was_taken_over(smears):
+    trainer = Trainer(replace(TINY, average=0.5), smears)
+    trainer.run(stop_after=2)
+    assert not any(weights.requires_grad for weights in trainer.average.parameters())
+
+
 @pytest.mark.skipif("BLOODLIB_SLOW" not in os.environ, reason="compiles for minutes: set BLOODLIB_SLOW")
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's libraries have warnings of their own

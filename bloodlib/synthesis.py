@@ -22,6 +22,7 @@ from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
 from .gan.data import Labelled, fingerprint, label, resized, with_objects
 from .gan.networks import Encoder, GlobalGenerator
+from .gan.painting import find_styles
 from .gan.precision import is_first
 from .gan.styles import Styles, forms
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
@@ -145,7 +146,7 @@ class Synthesizer:
             )
             trainer.run()
             seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
-            styles = _find_styles(trainer.encoder, seen, config, seed)
+            styles = find_styles(trainer.encoder, seen, config, seed)
             about = {
                 "profile": profile,
                 "seed": seed,
@@ -463,27 +464,3 @@ class Synthesizer:
         shape = tuple(int(side) for side in (shape or self.layout.config.shape))
         shares = class_shares(classes, self.config.cell_classes)
         write_smears(self, folder, count, seed, shape, style, shares, workers, progress)
-
-
-def _find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
-    """Encode everything in some smears, and cluster it."""
-    features = [encode_smear(encoder, smear, config.style_terms).numpy() for smear in smears]
-    kinds, seen = [smear.kinds for smear in smears], [forms(smear.instances, len(smear.kinds)) for smear in smears]
-    whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
-    return Styles.fit(
-        features,
-        config.clusters,
-        config.style_draw,
-        seed,
-        kinds,
-        [form["sizes_px"] for form in seen],
-        whole,
-        config.cell_classes,
-        [form["elongation"] for form in seen] if config.style_terms > 1 else None,
-    )
-
-
-def _border_ids(instances: np.ndarray) -> np.ndarray:
-    """List the cells and objects that the border cuts."""
-    edges = (instances[0], instances[-1], instances[:, 0], instances[:, -1])
-    return np.setdiff1d(np.concatenate(edges), 0)

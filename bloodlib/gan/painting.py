@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from .config import GanConfig
 from .data import Labelled, to_image, to_network
 from .networks import Encoder, GlobalGenerator, label_planes, pad_sides
 from .pooling import lay_out, pool_instances
 from .precision import autocast_dtype
+from .styles import Styles, forms
 
 
 @torch.no_grad()
@@ -21,6 +25,30 @@ def encode_smear(encoder: Encoder, smear: Labelled, terms: int = 1) -> Tensor:
     features = encoder(x)[:, :, :height, :width]
     ids = torch.from_numpy(smear.instances.astype(np.int64))[None].to(device)
     return pool_instances(features, ids, terms)[1][0].cpu()
+
+
+def find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
+    """Encode everything in some smears, and cluster it as configured."""
+    features = [encode_smear(encoder, smear, config.style_terms).numpy() for smear in smears]
+    kinds, seen = [smear.kinds for smear in smears], [forms(smear.instances, len(smear.kinds)) for smear in smears]
+    whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
+    return Styles.fit(
+        features,
+        config.clusters,
+        config.style_draw,
+        seed,
+        kinds,
+        [form["sizes_px"] for form in seen],
+        whole,
+        config.cell_classes,
+        [form["elongation"] for form in seen] if config.style_terms > 1 else None,
+    )
+
+
+def _border_ids(instances: np.ndarray) -> np.ndarray:
+    """List the cells and objects that the border cuts."""
+    edges = (instances[0], instances[-1], instances[:, 0], instances[:, -1])
+    return np.setdiff1d(np.concatenate(edges), 0)
 
 
 @torch.no_grad()

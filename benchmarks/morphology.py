@@ -21,7 +21,7 @@ from bloodlib._files import package_data, write_json
 from bloodlib._versions import versions
 from bloodlib.datasets import load
 from bloodlib.evaluators import morphology
-from bloodlib.evaluators.synthetic import PLAIN_PAINTER
+from bloodlib.evaluators.synthetic import PLAIN_LAYOUT, PLAIN_PAINTER
 from bloodlib.gan.config import Stage
 from bloodlib.smears import Smear
 from bloodlib.synthesis import Synthesizer
@@ -43,6 +43,7 @@ def painter(fit: Sequence[Smear]) -> Synthesizer:
         fit,
         profile="laptop",
         folder=FOLDER,
+        layout=PLAIN_LAYOUT,
         start_from=START,
         cell_classes=len(fit.class_names),
         stages=STAGES,

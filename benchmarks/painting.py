@@ -28,6 +28,7 @@ from bloodlib._files import package_data, write_json
 from bloodlib.datasets import load
 from bloodlib.evaluators import cell_types, painting
 from bloodlib.evaluators.kid import flat_coloured, kid_with_floors
+from bloodlib.evaluators.roughness import roughness
 from bloodlib.gan.config import Stage
 from bloodlib.gan.painting import paint_instances
 from bloodlib.io import write_image
@@ -116,6 +117,7 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
         "colours_by_group": colours_by_group(real, repainted),
         "kid": kid,
         "nearest_training_image": near,
+        "roughness": {kind: roughness(smears) for kind, smears in coloured.items()},
         "mask_fidelity": {kind: painting.mask_fidelity(segmenter, smears) for kind, smears in judged.items()},
         "segmenter": segmenter.config.to_dict(),
         "cpu_seconds": round(time.process_time() - began),
@@ -139,6 +141,11 @@ def show(result: dict[str, Any]) -> None:
         print(
             f"{'':>24} nearest/second {row['nearest_to_second']}, closer than 5 %: {row['closer_than_5_percent']:.3f}"
         )
+    print("\nroughness of outlines (px, by wavelength)")
+    for kind, row in result["roughness"].items():
+        waves = ["{:g} to {:g} px".format(*band) for band in row["wavelengths_px"]]
+        values = zip(waves, row["picture_px"], row["mask_px"], strict=True)
+        print(f"{kind:>24} " + "  ".join(f"{wave}: picture {a:.3f}, mask {b:.3f}" for wave, a, b in values))
     print("\nmask fidelity: a segmenter trained on real smears")
     for kind, row in result["mask_fidelity"].items():
         names = {"dice": "Dice", "f1_50": "F1@0.5"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -32,6 +33,9 @@ from .sampler.mask import Mask
 from .sampler.masks import MaskGenerator
 from .smears import Smear
 from .writing import write_smears
+
+LAYOUTS: dict[str, dict[str, Any]] = {"laptop": {"smooth": True}}  # arguments of `MaskGenerator.fit` in a profile
+_GIVEN = {name: known.default for name, known in inspect.signature(MaskGenerator.fit).parameters.items()}
 
 
 @dataclass(eq=False)
@@ -101,7 +105,7 @@ class Synthesizer:
         progress : bool
             Whether to show a progress bar.
         layout : mapping, optional
-            Arguments of `MaskGenerator.fit` other than its defaults, such as ``{"overlap": 0.1}``.
+            Arguments of `MaskGenerator.fit` other than those of `LAYOUTS`, such as ``{"overlap": 0.1}``.
         devices : int
             GPUs, or processes on a machine without, that share every batch; as in `bloodlib.gan.precision.make_fabric`.
         start_from : str or path, optional
@@ -127,7 +131,9 @@ class Synthesizer:
         data = fingerprint(smears, classes=config.cell_classes > 1)
         start = None if start_from is None else cls.load(start_from)
         begun = {} if start is None else {"start": start.about["identity"]}
-        identity = config.digest(seed=seed, data=data, **({"layout": dict(layout)} if layout else {}), **begun)
+        layout = {**LAYOUTS.get(profile, {}), **(layout or {})}
+        unusual = {key: value for key, value in layout.items() if _GIVEN.get(key) != value}
+        identity = config.digest(seed=seed, data=data, **({"layout": unusual} if unusual else {}), **begun)
         folder = Path(folder) if folder is not None else None
         if folder is not None and (folder / CONFIG).is_file():
             made = read_json(folder / CONFIG).get("identity")
@@ -139,7 +145,7 @@ class Synthesizer:
             return cls.load(folder)
         with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
             smears = list(smears)
-            masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **(layout or {}))
+            masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)
             objects = ObjectDatabase.fit(smears) if config.objects else None
             trainer = Trainer(
                 config, smears, folder, seed=seed, progress=progress, identity=identity, devices=devices, start=start

@@ -280,6 +280,15 @@ def test_smears_without_the_first_class_are_learnt_too(smears):
     assert set(drawn.classes) == {1, 2}
 
 
+def test_a_profile_draws_smooth_outlines_unless_told_otherwise(smears, monkeypatch):
+    plain = Synthesizer.fit(smears, **SETTINGS)
+    monkeypatch.setitem(bloodlib.synthesis.LAYOUTS, "smoke", {"smooth": True})
+    smooth = Synthesizer.fit(smears, **SETTINGS)
+    told = Synthesizer.fit(smears, layout={"smooth": False}, **SETTINGS)
+    assert [made.layout.config.shapes.smooth for made in (plain, smooth, told)] == [False, True, False]
+    assert plain.about["identity"] == told.about["identity"] != smooth.about["identity"]
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools and NumPy 2
 def test_cells_that_overlap_are_written_whole_beside_what_is_seen(smears, tmp_path):
     from pycocotools import mask as coder

@@ -15,7 +15,8 @@ from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
 SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
-PLAIN_PAINTER = {"camera": False, "style_terms": 1}  # of Table 2's painters: the paper's have no more
+PLAIN_PAINTER = {"camera": False, "style_terms": 1, "softness_px": 0.0}  # of Table 2: the paper's have no more
+PLAIN_LAYOUT = {"smooth": False}
 PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
 
 
@@ -52,8 +53,8 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
 
     Notes
     -----
-    It has neither a camera (`bloodlib.camera`) nor more than one style term (`bloodlib.gan.pooling`), as the
-    paper's has neither; what a camera changes is a control.
+    It has neither a camera (`bloodlib.camera`) nor more than one style term (`bloodlib.gan.pooling`), and draws and
+    sees the steps of pixels, as the paper's does; what a camera changes is a control.
     """
     from ..gan.config import preset
     from ..gan.data import fingerprint as identify
@@ -70,7 +71,8 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
         found = released_as(preset(profile, **PLAIN_PAINTER).digest(seed=seed, data=identify(fit)))
         if found is not None:
             return found
-    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **PLAIN_PAINTER)
+    plain = {**PLAIN_PAINTER, "layout": PLAIN_LAYOUT}
+    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **plain)
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class GanConfig:
     feature_channels: int = 3  # style features per instance; the reference's
     style_terms: int = 1  # per feature and instance: its mean, the reference's; ours, up to 6: see bloodlib.gan.pooling
     halvings: int = 4  # of the sides in G; the reference's. Ours, 3: finer, with a third of the weights
+    softness_px: float = 0.0  # ours: sigma that blurs what G sees, so that it does not paint the steps of masks
     skips: bool = False  # ours: every halving is added to the doubling of its size, so outlines stay crisp
     norm: str = "instance"  # of G, the reference's; "pixel" (ours) leaves no blots and no trace of the image's size
     noise: bool = False  # ours: noise enters at every doubling, for grain that no label says
@@ -104,6 +106,8 @@ class GanConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(legal)}")
         if not 1 <= self.style_terms <= MOST_TERMS:
             raise ValueError(f"style_terms is {self.style_terms}; it can be 1 to {MOST_TERMS}")
+        if not 0 <= self.softness_px < math.inf:
+            raise ValueError(f"softness_px is {self.softness_px}; it can be 0 (as drawn) or a blur in pixels above it")
         if len(self.stages) != 2:
             raise ValueError(f"stages has {len(self.stages)} entries; needed are two, one with and one without E")
         for stage in self.stages:
@@ -180,6 +184,7 @@ PRESETS: dict[str, GanConfig] = {
         style_terms=6,
         upsample="resize",
         halvings=3,
+        softness_px=1.5,
         skips=True,
         norm="pixel",
         noise=True,

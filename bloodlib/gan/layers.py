@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -85,6 +86,15 @@ def _continued(x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor
     for axis in (2, 3):
         x = torch.cat([*(x.narrow(axis, i, 1) for i in before), x, *(x.narrow(axis, i, 1) for i in after)], dim=axis)
     return x
+
+
+def softened(x: Tensor, sigma_px: float) -> Tensor:
+    """Blur every channel of an image by a Gaussian, cut off at 2 σ; beyond the borders it is reflected."""
+    reach = math.ceil(2 * sigma_px)
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma_px) ** 2)
+    kernel = (bell[:, None] * bell / bell.sum() ** 2).to(x.dtype)  # (k, k)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(reflected(x, reach), kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 
 
 class Reflection(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import GanConfig
-from .layers import Hourglass, LastConvolution, initialise, norm_layer, reflected
+from .layers import Hourglass, LastConvolution, initialise, norm_layer, reflected, softened
 from .precision import working_type
 
 LABELS = 2  # one-hot semantic classes of the paper: background, red blood cell
@@ -47,7 +47,7 @@ class GlobalGenerator(nn.Module):
 
     Parameters
     ----------
-    filters, blocks, feature_channels, upsample, feature_skip, padding, norm, halvings, skips, noise
+    filters, blocks, feature_channels, upsample, feature_skip, padding, norm, halvings, skips, noise, softness_px
         As in `bloodlib.gan.config.GanConfig`.
     labels : int
         Semantic classes, background included.
@@ -77,11 +77,12 @@ class GlobalGenerator(nn.Module):
         halvings: int = 4,
         skips: bool = False,
         noise: bool = False,
+        softness_px: float = 0.0,
         labels: int = LABELS,
     ) -> None:
         super().__init__()
         inputs = labels + 1 + feature_channels
-        self.labels, self.feature_channels = labels, feature_channels
+        self.labels, self.feature_channels, self.softness_px = labels, feature_channels, softness_px
         self.feature_skip, self.noise = feature_skip, noise
         self.trunk = Hourglass(
             inputs,
@@ -100,6 +101,8 @@ class GlobalGenerator(nn.Module):
     def forward(self, planes: Tensor, features: Tensor, noise: Tensor | None = None) -> Tensor:
         kind = working_type(planes)
         x = torch.cat([planes.to(kind), features.to(kind)], dim=1)  # (N, labels + 1 + C, H, W)
+        if self.softness_px:
+            x = softened(x, self.softness_px)
         y = self.trunk(x, noise)
         if self.feature_skip:
             y = torch.cat([y, x], dim=1)
@@ -198,6 +201,7 @@ def make_painter(config: GanConfig) -> tuple[GlobalGenerator, Encoder]:
         halvings=config.halvings,
         skips=config.skips,
         noise=config.noise,
+        softness_px=config.softness_px,
         labels=config.labels,
     )
     encoder = Encoder(config.filters, config.feature_channels, config.upsample, config.encoder_norm, config.padding)

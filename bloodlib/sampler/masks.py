@@ -61,6 +61,7 @@ class MaskGenerator:
         law: Mapping[str, float] | None = None,
         layout: str | FitConfig | LayoutConstants = "given",
         augment: bool = True,
+        smooth: bool = False,
         keep_classes: bool = False,
         **options,
     ) -> MaskGenerator:
@@ -92,6 +93,8 @@ class MaskGenerator:
             such choice. Then placement, variant, core, sigma_px, n_init, law and snap are not looked at.
         augment : bool
             Whether drawn shapes are rotated, scaled and flipped.
+        smooth : bool
+            Whether outlines are freed from the steps of pixels before they are (see `ShapeConfig`).
         keep_classes : bool
             Whether shapes keep the class of the cell that they were cut from, so that a mix can be asked for.
         **options
@@ -110,7 +113,8 @@ class MaskGenerator:
         )
         law_options(config)
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
-        varied = ShapeConfig() if augment else ShapeConfig(rotate=False, flip=False, scale=(1.0, 1.0))
+        varied = ShapeConfig(smooth=smooth)
+        varied = varied if augment else replace(varied, rotate=False, flip=False, scale=(1.0, 1.0))
         measures, cut, classes, sides = [], [], [], []
         if layout != "given" and not isinstance(layout, LayoutConstants) and not isinstance(smears, Sequence):
             smears = list(smears)  # to be read again

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .contours import smoothed
+
 
 def largest_piece(shape: np.ndarray) -> np.ndarray:
     """Keep the largest 8-connected piece of a binary shape, cropped to its bounding box."""
@@ -103,8 +105,16 @@ class SoftShape:
     sturdy: bool
 
     @classmethod
-    def of(cls, shape: np.ndarray, scale: float = 1.0) -> SoftShape:
+    def of(cls, shape: np.ndarray, scale: float = 1.0, smooth: bool = False) -> SoftShape:
         """Soften a binary shape that will be scaled by this factor or more.
+
+        Parameters
+        ----------
+        shape : bool (h, w)
+        scale : float
+        smooth : bool
+            Whether its outline is first freed from the steps of its pixels (`bloodlib.sampler.contours`); else they
+            are turned with it, and those of its new place come on top.
 
         Notes
         -----
@@ -114,14 +124,15 @@ class SoftShape:
         """
         soft_px = 0.7 * max(1.0, 1 / scale)
         pad = int(np.ceil(4 * soft_px))
-        full = cv2.copyMakeBorder(shape.astype(np.uint8), pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+        cover = smoothed(shape, pad) if smooth else cv2.copyMakeBorder(shape * np.uint8(255), *(pad,) * 4, 0)
+        full = (cover > 127).view(np.uint8)
         core = cv2.erode(full, np.ones((3, 3), np.uint8))
         covered = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
         sturdy = scale > 0.7 and not (full > covered).any() and cv2.connectedComponents(core, connectivity=4)[0] == 2
         rows, cols = np.nonzero(shape)
         middle = (shape.shape[0] - 1) / 2, (shape.shape[1] - 1) / 2
         radius_px = float(np.sqrt(((rows - middle[0]) ** 2 + (cols - middle[1]) ** 2).max(initial=0)))
-        return cls(cv2.GaussianBlur(full * 255, (0, 0), soft_px), pad, radius_px, bool(sturdy))
+        return cls(cv2.GaussianBlur(cover, (0, 0), soft_px), pad, radius_px, bool(sturdy))
 
     def move(self, angle: float, scale: float, flip: tuple[bool, bool]) -> np.ndarray:
         """Rotate, scale and flip: bool, cropped to the shape, empty where nothing is left of it."""

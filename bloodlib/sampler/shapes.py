@@ -34,6 +34,7 @@ class ShapeConfig:
     rotate: bool = True  # the paper's; any angle is ours
     flip: bool = True  # the paper's: horizontal and vertical
     scale: tuple[float, float] = (0.9, 1.1)  # the paper scales but states no range: ours
+    smooth: bool = False  # ours: outlines are freed from the steps of pixels before they are turned
     min_area: float = 0.25  # ours: below this share of the median area it is a fragment or a platelet
     max_area: float = 2.5  # ours: above it, a white cell or several red ones; the largest red cell of Chula has 2
     max_contact: float = 0.15  # ours: share of the outline that lies against one neighbour; above it, it was cut there
@@ -248,7 +249,7 @@ class ShapeDatabase:
 
     def _softened(self, index: int) -> SoftShape:
         if self._soft[index] is None:
-            self._soft[index] = SoftShape.of(self.shapes[index], self.config.scale[0])
+            self._soft[index] = SoftShape.of(self.shapes[index], self.config.scale[0], self.config.smooth)
         return self._soft[index]
 
     def of_class(self, kind: int) -> np.ndarray:

@@ -39,6 +39,8 @@ def test_the_digest_tells_what_decides_the_result_and_nothing_else():
         ({"stages": (Stage(steps=1),)}, "needed are two"),
         ({"stages": (Stage(), Stage(steps=1))}, "exactly one of them"),
         ({"stages": (Stage(crop=100, steps=1), Stage(steps=1))}, "multiple of 16"),
+        ({"softness_px": -1.0}, r"softness_px is -1.0; it can be 0 \(as drawn\)"),
+        ({"softness_px": float("nan")}, "softness_px is nan"),
         ({"colour": 3}, "unknown setting 'colour'"),
     ],
 )

@@ -1,7 +1,10 @@
 """The layers that are computed another way than written give what torch's own layers give."""
 
+import math
+
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
@@ -14,6 +17,7 @@ from bloodlib.gan.layers import (
     PixelNorm,
     Reflection,
     ResizeConvolution,
+    softened,
 )
 
 
@@ -100,3 +104,17 @@ def test_noise_enters_in_proportion_to_its_learned_strength():
     expected = torch.relu(before + level.strength * noise[..., ::2, ::2])
     torch.testing.assert_close(level(x, noise), expected)
     assert torch.equal(level(x, noise)[:, 0], level(x, None)[:, 0])
+
+
+@pytest.mark.parametrize("sigma_px", [0.6, 1.5, 2.0])
+def test_softening_is_a_gaussian_and_leaves_even_ground_alone(sigma_px):
+    x = torch.randn(2, 3, 20, 27, dtype=torch.float64)
+    reach = math.ceil(2 * sigma_px)
+    expected = ndimage.gaussian_filter(
+        x.numpy(), (0, 0, sigma_px, sigma_px), mode="mirror", radius=(0, 0, reach, reach)
+    )
+    torch.testing.assert_close(softened(x, sigma_px), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+    even = torch.full((1, 2, 16, 16), 0.7, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    soft = softened(even, sigma_px)
+    assert soft.dtype == torch.bfloat16
+    torch.testing.assert_close(soft, even, rtol=0.01, atol=0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from bloodlib.gan.config import PRESETS
+from bloodlib.gan.config import PRESETS, preset
+from bloodlib.gan.layers import softened
 from bloodlib.gan.networks import (
     Encoder,
     GlobalGenerator,
@@ -245,6 +246,17 @@ def test_label_planes_of_two_touching_squares():
     assert torch.equal(background, 1 - cells)
     assert edge[4].tolist() == [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]  # 2 px wide wherever ids meet
     assert edge[0].sum() == 0
+
+
+def test_a_soft_generator_sees_blurred_planes_and_features():
+    sharp, _ = make_painter(preset("smoke", feature_skip=True))
+    soft, _ = make_painter(preset("smoke", feature_skip=True, softness_px=1.5))
+    soft.load_state_dict(sharp.state_dict())
+    instances = torch.zeros(1, 32, 48, dtype=torch.int64)
+    instances[0, 8:20, 10:30] = 1
+    planes, features = label_planes(instances), torch.rand(1, 3, 32, 48)
+    torch.testing.assert_close(soft(planes, features), sharp(softened(planes, 1.5), softened(features, 1.5)))
+    assert (soft(planes, features) - sharp(planes, features)).abs().max() > 0.01
 
 
 def test_padding_repeats_the_border_up_to_multiples_of_16():

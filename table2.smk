@@ -37,7 +37,8 @@ def needed(task, seed):
             return []
         made = plan(wildcards.arm, 2)
         source = "painted" if made.source == "shuffled" else made.source
-        shared = [f"{source}-{painter_seed(int(seed))}"] if made.painted else []
+        turn = 0 if source == "released" else painter_seed(int(seed))  # of the released painter there is one
+        shared = [f"{source}-{turn}"] if made.painted else []
         if preset(PROFILE, task).start == "phantom":
             shared.append("backbone-0")
         return [ancient(f"{PREPARED}/{name}.json") for name in shared]
@@ -58,7 +59,7 @@ rule all:
 
 # What several runs share. A painter comes before its sets, so that two sets never train it at once.
 rule shared:
-    input: lambda w: [] if w.what in ("painter", "backbone") else ancient(f"{PREPARED}/painter-{w.turn}.json"),
+    input: lambda w: [] if w.what in ("painter", "backbone", "released") else ancient(f"{PREPARED}/painter-{w.turn}.json"),
     output: f"{PREPARED}/{{what}}-{{turn}}.json",
     threads: THREADS
     shell: "{sys.executable} -m bloodlib.evaluators.prepare --what {wildcards.what} --turn {wildcards.turn} {SHARED} --out '{output}'"

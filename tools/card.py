@@ -19,6 +19,7 @@ TITLES = {  # of what `benchmarks.painting` compares
     "between groups": "real, other slides",
     "repainted": "real masks, painted in their own smear's looks",
     "repainted, wrong masks": "painted so, scored against the next smear's mask",
+    "real, part fit": "real, of the slides that it was fitted on",
     "sampled": "sampled whole: masks and looks drawn",
     "flat colours": "real masks, filled with mean colours",
     "blur 1 px": "real, blurred by 1 px",
@@ -128,7 +129,21 @@ def _memory(result: dict[str, Any]) -> str:
     return "\n".join([*rows, *(f"| real, of other slides | {share:.3f} |" for share in sorted(held_out))])
 
 
-MEASURED = {"blind": _blind, "kid": _kid, "mask_fidelity": _fidelity, "nearest_training_image": _memory}
+def _roughness(result: dict[str, Any]) -> str:
+    low, high = next(iter(result.values()))["wavelengths_px"][-1]
+    rows = [f"| smears | outlines displaced by details of {low:g} to {high:g} px | their masks |", "|---|---:|---:|"]
+    for kind, one in result.items():
+        rows.append(f"| {TITLES.get(kind, kind)} | {one['picture_px'][-1]:.3f} px | {one['mask_px'][-1]:.3f} px |")
+    return "\n".join(rows)
+
+
+MEASURED = {
+    "blind": _blind,
+    "kid": _kid,
+    "mask_fidelity": _fidelity,
+    "roughness": _roughness,
+    "nearest_training_image": _memory,
+}
 
 
 def readme(root: Path, model: str = MODEL) -> str:

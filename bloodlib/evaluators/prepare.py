@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .._files import write_json
-from .arms import SOURCES, plan
+from .._files import read_json, write_json
+from ..release import CONFIG
+from .arms import ARMS, CONTROLS, SOURCES, plan
 from .backbone import phantom_backbone
 from .config import PROFILES, preset
-from .synthetic import fingerprint, painter, synthetic_smears
+from .synthetic import fingerprint, painter_for, synthetic_smears
 
 WHAT = ("backbone", "painter", *(source for source in SOURCES if source not in ("shuffled", "copy-paste")))
 
@@ -45,11 +46,12 @@ def prepare(
         config = preset(profile, "faster_rcnn")
         return {"file": phantom_backbone(config, artifacts, progress).name if config.start == "phantom" else None}
     fit = load(data, split="fit")
-    folder = painter(fit, profile, artifacts, turn, progress)
-    made: dict[str, Any] = {"painter": fingerprint(folder), "seed": turn}
+    folder = painter_for(what, fit, profile, artifacts, turn, progress)
+    made: dict[str, Any] = {"painter": fingerprint(folder), "seed": read_json(folder / CONFIG)["seed"]}
     if what != "painter":
         config = preset(profile, "fcn8s")
-        count = plan("RD+SD", config.real_images or len(fit), config.multiple).synthetic
+        plans = [plan(arm, config.real_images or len(fit), config.multiple) for arm in ARMS + CONTROLS]
+        count = max(planned.synthetic for planned in plans if planned.source == what)
         made["smears"] = len(synthetic_smears(fit, count, folder, artifacts, what, progress))
     return made
 

@@ -7,9 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from .._files import read_json
+from ..release import CONFIG
 from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
-from .synthetic import fingerprint, painter, painter_seed, synthetic_smears
+from .synthetic import fingerprint, painter_for, painter_seed, synthetic_smears
 
 
 def stored_path(data: str, profile: str, task: str, arm: str, seed: int, folder: str | Path = "data/results") -> Path:
@@ -48,9 +50,11 @@ def inputs(
     parts = {part: load(data, split=part) for part in ("fit", "validation", "test")}
     used = config.real_images or len(parts["fit"])
     composition = plan(arm, min(used, len(parts["fit"])), config.multiple)
-    folder = painter(parts["fit"], config.profile, artifacts, painter_seed, progress) if composition.painted else None
+    folder, by = None, {}
+    if composition.painted:
+        folder = painter_for(composition.source, parts["fit"], config.profile, artifacts, painter_seed, progress)
+        by = {"painter": fingerprint(folder), "painter_seed": read_json(folder / CONFIG)["seed"]}
     synthetic = synthetic_smears(parts["fit"], composition.synthetic, folder, artifacts, composition.source, progress)
-    by = {"painter": fingerprint(folder), "painter_seed": painter_seed} if folder is not None else {}
     start = {"start_from": phantom_backbone(config, artifacts, progress)} if config.start == "phantom" else {}
     return {**parts, "synthetic": synthetic, **by, **start, "data": Path(data).name}
 

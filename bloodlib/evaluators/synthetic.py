@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .._files import read_json
+from .._files import package_data, read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
@@ -74,6 +74,32 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     plain = {**PLAIN_PAINTER, "layout": PLAIN_LAYOUT}
     Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **plain)
     return folder
+
+
+def released_painter(fit: Sequence[Smear]) -> Path:
+    """Find the released painter that was fitted on some smears.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    from ..gan.data import fingerprint as identify
+    from ..release import CONFIG, released
+
+    wanted = identify(fit)
+    for name in released():
+        folder = package_data("models", name)
+        if read_json(folder / CONFIG)["data"]["fingerprint"] == wanted:
+            return folder
+    raise ValueError(f"none of the released painters ({', '.join(released())}) was fitted on these smears")
+
+
+def painter_for(
+    source: str, fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int, progress: bool = False
+) -> Path:
+    """Find or train who paints a source: the released painter, whatever the seed, or as `painter` says."""
+    return released_painter(fit) if source == "released" else painter(fit, profile, artifacts, seed, progress)
 
 
 def synthetic_smears(

@@ -69,10 +69,12 @@ def without_steps(points: np.ndarray, length_px: float) -> np.ndarray:
 
     Notes
     -----
-    A Wiener filter of the Fourier descriptors (Granlund 1972, doi:10.1109/TC.1972.5008926): the descriptor of power
-    P is multiplied by 1 - N/P, at least by 0. The noise N is known, for rounding to pixels is the same everywhere:
-    `STEP_NOISE` / length, for edges in all directions alike. P is a mean over neighbouring descriptors. Place and
-    size stay. What a cell really has, such as the tip of a teardrop, has far more power than the steps, and stays too.
+    Spectral subtraction (Boll 1979, doi:10.1109/TASSP.1979.1163209) on the Fourier descriptors of the outline
+    (Granlund 1972, doi:10.1109/TC.1972.5008926): the descriptor of power P is multiplied by (1 - N/P)^½, or by 0
+    where P < N, so that the power of what the cell really has is kept. The noise N is known, for rounding to pixels
+    is the same everywhere: `STEP_NOISE` / length, for edges in all directions alike. P is a mean over neighbouring
+    descriptors. Place and size stay, and so does the tip of a teardrop, which has far more power than the steps.
+    Book: chapter 02.
     """
     count = len(points)
     descriptors, order = np.fft.fft(points) / count, np.fft.fftfreq(count, 1 / count)
@@ -81,7 +83,7 @@ def without_steps(points: np.ndarray, length_px: float) -> np.ndarray:
     window = np.ones(2 * NEIGHBOURS + 1)
     power = np.convolve(np.fft.fftshift(np.where(detail, np.abs(descriptors) ** 2 / noise, 0.0)), window, "same")
     power /= np.maximum(np.convolve(np.fft.fftshift(detail), window, "same"), 1.0)  # in units of the noise
-    gain = np.where(detail, np.fft.ifftshift(1 - 1 / np.maximum(power, 1.0)), 1.0)
+    gain = np.where(detail, np.fft.ifftshift(np.sqrt(1 - 1 / np.maximum(power, 1.0))), 1.0)
     return np.fft.ifft(descriptors * gain) * count
 
 

@@ -115,6 +115,18 @@ def test_the_grid_takes_painters_without_a_camera_whatever_the_chapters_made(tmp
     assert asked == [("painter", False), ("painter-2", False), ("painter-0", False), ("painter", False)]
 
 
+def test_the_released_painter_is_found_by_the_smears_that_it_was_fitted_on(monkeypatch):
+    from bloodlib._files import package_data, read_json
+
+    model = package_data("models", "chula_rbc12-laptop")
+    wanted = read_json(model / "config.json")["data"]["fingerprint"]
+    monkeypatch.setattr("bloodlib.gan.data.fingerprint", lambda fit: wanted)
+    assert synthetic.released_painter([squares(0, 100)]) == model
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"none of the released painters .*chula_rbc12-laptop"):
+        synthetic.released_painter([squares(0, 100)])
+
+
 def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     """Without them a recomputed cell of Table 2 would be painted by another painter than the stored one."""
     from bloodlib._files import package_data, read_json

@@ -46,6 +46,9 @@ ROW = {"dice": 0.951, "dice_std": 0.01, "f1_50": 0.87, "f1_50_std": 0.02}
 MEASURED = {
     "kid": {"test": KID},
     "mask_fidelity": {"real": ROW, "repainted": {**ROW, "dice": 0.948}},
+    "roughness": {
+        "real": {"wavelengths_px": [[5.0, 10.0], [10.0, 20.0]], "picture_px": [0.038, 0.057], "mask_px": [0.09, 0.103]}
+    },
     "nearest_training_image": {"sampled": {"nearest_to_second": {"painted": 0.912, "held_out": 0.934}}},
 }
 TOLD = {
@@ -96,6 +99,7 @@ def test_numbers_come_from_results_about_this_painter_alone(root):
     assert "| test part: real masks, painted in their own smear's looks | 1.234 | 0.300 |" in text
     assert "painted in their own smear's looks | 0.948 ± 0.010 | 0.870 ± 0.020 |" in text
     assert "| sampled whole: masks and looks drawn | 0.912 |" in text
+    assert "| real | 0.057 px | 0.103 px |" in text
     assert "9.999" not in text
     assert card.NO_RESULT not in text
 

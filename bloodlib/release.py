@@ -62,6 +62,23 @@ def released_as(identity: str) -> Path | None:
     return None
 
 
+def released_of(data: str, **about: Any) -> Path | None:
+    """Find the released model that was fitted on the smears of a fingerprint; None where there is none.
+
+    Parameters
+    ----------
+    data : str
+        As `bloodlib.gan.data.fingerprint` gives it.
+    **about
+        What else its config.json must say, such as its profile and seed.
+    """
+    for name in released():
+        content = read_json(package_data("models", name) / CONFIG)
+        if content["data"]["fingerprint"] == data and all(content.get(key) == value for key, value in about.items()):
+            return package_data("models", name)
+    return None
+
+
 def locate(model: str | os.PathLike[str]) -> Path:
     """Find the folder of a finished model; a folder that holds one comes before a released name.
 

@@ -28,7 +28,7 @@ from .gan.precision import is_first
 from .gan.styles import Styles, forms
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
-from .release import CONFIG, FORMAT, locate, read_model, reading
+from .release import CONFIG, FORMAT, locate, read_model, reading, released_of
 from .sampler.mask import Mask
 from .sampler.masks import MaskGenerator
 from .smears import Smear
@@ -88,6 +88,7 @@ class Synthesizer:
         layout: Mapping[str, Any] | None = None,
         devices: int = 1,
         start_from: str | os.PathLike[str] | None = None,
+        reuse: bool = False,
         **overrides: Any,
     ) -> Synthesizer:
         """Fit shapes and layout, train the painter, find its styles, save it all.
@@ -111,6 +112,10 @@ class Synthesizer:
         start_from : str or path, optional
             Released painter or folder of one, whose networks the training begins with: fewer steps do then. Settings
             that give the networks their form must be alike; it may tell other classes of cells apart.
+        reuse : bool
+            Whether the released painter of these very smears, this profile and this seed is taken where there is one,
+            however it was trained, and nothing is trained or kept; a finished model in the folder comes before it.
+            Not looked at when anything else is asked for: a layout, a start, a setting.
         **overrides
             Fields of `bloodlib.gan.config.GanConfig` that replace the preset's.
 
@@ -131,7 +136,7 @@ class Synthesizer:
         data = fingerprint(smears, classes=config.cell_classes > 1)
         start = None if start_from is None else cls.load(start_from)
         begun = {} if start is None else {"start": start.about["identity"]}
-        layout = {**LAYOUTS.get(profile, {}), **(layout or {})}
+        given, layout = layout, {**LAYOUTS.get(profile, {}), **(layout or {})}
         unusual = {key: value for key, value in layout.items() if _GIVEN.get(key) != value}
         identity = config.digest(seed=seed, data=data, **({"layout": unusual} if unusual else {}), **begun)
         folder = Path(folder) if folder is not None else None
@@ -143,6 +148,10 @@ class Synthesizer:
                     "choose another folder, or remove this one to train again"
                 )
             return cls.load(folder)
+        if reuse and not (overrides or given or start):
+            found = released_of(data, profile=profile, seed=seed)
+            if found is not None:
+                return cls.load(found)
         with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
             smears = list(smears)
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)

@@ -120,6 +120,13 @@ def test_a_released_model_is_found_by_its_name(by_name):
     assert Synthesizer.load(NAME).about["released"]["name"] == NAME
 
 
+def test_a_released_model_is_found_by_the_smears_that_it_was_fitted_on(by_name):
+    data = json.loads((by_name / "config.json").read_text())["data"]["fingerprint"]
+    assert release.released_of(data) == release.released_of(data, profile="smoke", seed=0) == by_name
+    assert release.released_of(data, profile="smoke", seed=1) is None
+    assert release.released_of("0" * 16) is None
+
+
 def test_an_unknown_name_is_told_the_known_ones(by_name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=rf"phantom-tony: .* released: {NAME}"):

@@ -280,6 +280,16 @@ def test_smears_without_the_first_class_are_learnt_too(smears):
     assert set(drawn.classes) == {1, 2}
 
 
+def test_a_released_painter_of_the_same_smears_is_reused_and_anything_else_is_trained(smears, folder, monkeypatch):
+    monkeypatch.setattr(bloodlib.synthesis, "released_of", lambda data, **about: folder if about["seed"] == 0 else None)
+    monkeypatch.setattr(bloodlib.synthesis, "Trainer", lambda *_, **__: pytest.fail("it trains"))
+    made = Synthesizer.fit(smears, reuse=True)
+    assert made.about["identity"] == Synthesizer.load(folder).about["identity"]
+    for other in ({"reuse": False}, {"seed": 1}, {"filters": 3}, {"layout": {"overlap": 0.1}}):
+        with pytest.raises(pytest.fail.Exception, match="it trains"):
+            Synthesizer.fit(smears, progress=False, **{"reuse": True, **other})
+
+
 def test_a_profile_draws_smooth_outlines_unless_told_otherwise(smears, monkeypatch):
     plain = Synthesizer.fit(smears, **SETTINGS)
     monkeypatch.setitem(bloodlib.synthesis.LAYOUTS, "smoke", {"smooth": True})

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .._files import package_data, read_json
+from .._files import read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
@@ -85,14 +85,12 @@ def released_painter(fit: Sequence[Smear]) -> Path:
         If there is none.
     """
     from ..gan.data import fingerprint as identify
-    from ..release import CONFIG, released
+    from ..release import released, released_of
 
-    wanted = identify(fit)
-    for name in released():
-        folder = package_data("models", name)
-        if read_json(folder / CONFIG)["data"]["fingerprint"] == wanted:
-            return folder
-    raise ValueError(f"none of the released painters ({', '.join(released())}) was fitted on these smears")
+    found = released_of(identify(fit))
+    if found is None:
+        raise ValueError(f"none of the released painters ({', '.join(released())}) was fitted on these smears")
+    return found
 
 
 def painter_for(

@@ -28,6 +28,7 @@ from bloodlib._files import package_data, write_json
 from bloodlib.datasets import load
 from bloodlib.evaluators import cell_types, painting
 from bloodlib.evaluators.kid import flat_coloured, kid_with_floors
+from bloodlib.evaluators.lenses import PERCENTILES, lens_darkness
 from bloodlib.evaluators.roughness import roughness
 from bloodlib.gan.config import Stage
 from bloodlib.gan.painting import paint_instances
@@ -118,6 +119,7 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
         "kid": kid,
         "nearest_training_image": near,
         "roughness": {kind: roughness(smears) for kind, smears in coloured.items()},
+        "lenses": {kind: lens_darkness(smears) for kind, smears in coloured.items()},
         "mask_fidelity": {kind: painting.mask_fidelity(segmenter, smears) for kind, smears in judged.items()},
         "segmenter": segmenter.config.to_dict(),
         "cpu_seconds": round(time.process_time() - began),
@@ -146,6 +148,9 @@ def show(result: dict[str, Any]) -> None:
         waves = ["{:g} to {:g} px".format(*band) for band in row["wavelengths_px"]]
         values = zip(waves, row["picture_px"], row["mask_px"], strict=True)
         print(f"{kind:>24} " + "  ".join(f"{wave}: picture {a:.3f}, mask {b:.3f}" for wave, a, b in values))
+    print(f"\nwhere cells overlap, absorbance against a cell's rim ({', '.join(map(str, PERCENTILES))} %)")
+    for kind, row in result["lenses"].items():
+        print(f"{kind:>24} {row['cells']:4} cells  " + "  ".join(f"{x:.2f}" for x in row["ratio"]))
     print("\nmask fidelity: a segmenter trained on real smears")
     for kind, row in result["mask_fidelity"].items():
         names = {"dice": "Dice", "f1_50": "F1@0.5"}

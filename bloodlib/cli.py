@@ -128,6 +128,8 @@ def _add_masks(below) -> None:
         masks.add_argument(f"--{name}", choices=allowed, default=allowed[0], help=f"of Eq. 3 (default {allowed[0]})")
     masks.add_argument("--snap", type=float, default=0.0, help="probability that a cell slides to its neighbour")
     masks.add_argument("--overlap", type=float, default=0.0, help="share of a cell that another may cover")
+    masks.add_argument("--overlap-share", type=float, default=1.0, help="share of the cells that may lie on others")
+    masks.add_argument("--smooth", action="store_true", help="free outlines from pixel steps before they are turned")
 
 
 def _add_fit(below) -> None:

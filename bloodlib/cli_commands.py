@@ -115,7 +115,7 @@ def masks(chosen: argparse.Namespace) -> None:
     """Write synthetic instance masks."""
     from tqdm import tqdm
 
-    names = ("placement", "variant", "core", "weights", "snap", "overlap")
+    names = ("placement", "variant", "core", "weights", "snap", "overlap", "overlap_share", "smooth")
     options = {name: getattr(chosen, name) for name in names}
     found = load_set(chosen, "fit")
     if chosen.dry_run:

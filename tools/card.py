@@ -132,7 +132,7 @@ def _memory(result: dict[str, Any]) -> str:
 def _roughness(result: dict[str, Any]) -> str:
     low, high = next(iter(result.values()))["wavelengths_px"][-1]
     rows = [f"| smears | outlines displaced by details of {low:g} to {high:g} px | their masks |", "|---|---:|---:|"]
-    for kind, one in result.items():
+    for kind, one in ((kind, one) for kind, one in result.items() if one["cells"]):
         rows.append(f"| {TITLES.get(kind, kind)} | {one['picture_px'][-1]:.3f} px | {one['mask_px'][-1]:.3f} px |")
     return "\n".join(rows)
 

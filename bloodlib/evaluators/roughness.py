@@ -29,7 +29,7 @@ def roughness(smears: Sequence[Smear]) -> dict[str, Any]:
     -------
     dict
         ``cells`` measured; ``wavelengths_px``; ``picture_px`` and ``mask_px``: for each range of wavelengths, the
-        displacement of the outline (root mean square along it, median over cells), NaN without cells.
+        displacement of the outline (root mean square along it, median over cells); none without cells.
 
     Notes
     -----
@@ -40,7 +40,7 @@ def roughness(smears: Sequence[Smear]) -> dict[str, Any]:
     """
     found = [pair for smear in smears for pair in outlines_of(smear)]
     kinds = np.array([[displacement(*line) for line in pair] for pair in found]).reshape(-1, 2, len(WAVELENGTHS_PX))
-    middle = np.median(kinds, axis=0) if len(found) else np.full(kinds.shape[1:], np.nan)
+    middle = np.median(kinds, axis=0) if len(found) else ((), ())
     return {
         "cells": len(found),
         "wavelengths_px": [list(band) for band in WAVELENGTHS_PX],

@@ -16,7 +16,7 @@ from .arms import SOURCES
 
 SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
 PLAIN_PAINTER = {"camera": False, "style_terms": 1, "softness_px": 0.0}  # of Table 2: the paper's have no more
-PLAIN_LAYOUT = {"smooth": False}
+PLAIN_LAYOUT = {"smooth": False, "overlap": 0.0, "overlap_share": 1.0}
 PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
 
 

@@ -28,6 +28,7 @@ class MaskConfig:
     rim_px: float = 0.0  # ours, the paper has none: background that a cell keeps around itself
     rim_share: float = 1.0  # ours: share of the cells that keep it
     overlap: float = 0.0  # ours, the paper has none: greatest share of a cell that another may cover (`OverlapCanvas`)
+    overlap_share: float = 1.0  # ours: share of the cells that may lie on others; smears have few that do
 
     def __post_init__(self) -> None:
         if not 1 <= self.colours <= len(COLOURS):
@@ -43,5 +44,7 @@ class MaskConfig:
             raise ValueError(f"rim_px={self.rim_px!r}: a length in pixels of 0 or more is needed")
         if not 0 <= self.rim_share <= 1:
             raise ValueError(f"rim_share={self.rim_share!r}: a share from 0 to 1 is needed")
+        if not 0 <= self.overlap_share <= 1:
+            raise ValueError(f"overlap_share={self.overlap_share!r}: a share from 0 to 1 is needed")
         if self.snap_reach_px is not None and not self.snap_reach_px >= 0:
             raise ValueError(f"snap_reach_px={self.snap_reach_px!r}: a length in pixels of 0 or more is needed")

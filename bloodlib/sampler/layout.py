@@ -99,7 +99,7 @@ class Layout:
             cells = max(1, min(_AHEAD, self.canvas.count // _SHARE, self._requested - self.canvas.count))
             while len(waiting) < cells:
                 shape, shape_id = draw(self._rng)
-                waiting.append((Stamp(shape, self._rim_px()), shape_id))
+                waiting.append((Stamp(shape, self._rim_px(), self._cover()), shape_id))
             for stamp, shape_id, found in self._find(waiting, cells):
                 if found is None:
                     misfits += 1
@@ -126,6 +126,11 @@ class Layout:
         """Draw the background that the next cell keeps around itself."""
         rim_px, share = self._config.rim_px, self._config.rim_share
         return rim_px if rim_px and (share == 1 or self._rng.random() < share) else 0.0
+
+    def _cover(self) -> float | None:
+        """Draw whether the next cell may lie on others: None if it may as far as any, 0 if not at all."""
+        share = self._config.overlap_share
+        return None if share == 1 or not self._config.overlap or self._rng.random() < share else 0.0
 
     def _propose(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw locations of the next few cells; see `AdhesionLaw.ahead`."""

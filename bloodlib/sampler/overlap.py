@@ -35,7 +35,7 @@ class OverlapCanvas(Canvas):
     shape, margin_px, colours
         As for `Canvas`.
     share : float
-        Greatest share of a cell that another may cover, in [0, 1).
+        Greatest share of a cell that another may cover, in [0, 1); a stamp may bring its own.
 
     Notes
     -----
@@ -62,21 +62,22 @@ class OverlapCanvas(Canvas):
         self._boxes = np.append(self._boxes, [self._box(stamp, point)], axis=0)
 
     def _allowed(self, stamp: Stamp, box: Box, values: np.ndarray) -> bool:
-        if np.count_nonzero(values >= LAID) > self._share * len(values):
+        share = self._share if stamp.cover is None else stamp.cover
+        if np.count_nonzero(values >= LAID) > share * len(values):
             return False
         top, left, bottom, right = box
         boxes = self._boxes
         near = (boxes[:, 0] < bottom) & (boxes[:, 2] > top) & (boxes[:, 1] < right) & (boxes[:, 3] > left)
-        return all(self._may_cover(stamp.shape, box, below) for below in near.nonzero()[0].tolist())
+        return all(self._may_cover(stamp.shape, box, below, share) for below in near.nonzero()[0].tolist())
 
-    def _may_cover(self, shape: np.ndarray, box: Box, below: int) -> bool:
+    def _may_cover(self, shape: np.ndarray, box: Box, below: int, share: float) -> bool:
         """Say whether the shape in this box may lie on an earlier cell."""
         other, other_box = self.cells[below][2], tuple(self._boxes[below].tolist())
         new_part, other_part = common(box, other_box)
         both = np.count_nonzero(shape[new_part] & other[other_part])
         if not both:
             return True
-        if both > self._share * min(np.count_nonzero(shape), np.count_nonzero(other)):
+        if both > share * min(np.count_nonzero(shape), np.count_nonzero(other)):
             return False
         top, left, bottom, right = other_box
         seen_box = max(top, 0), max(left, 0), min(bottom, self.shape[0]), min(right, self.shape[1])
@@ -118,7 +119,7 @@ class OverlapRoom:
 
     def places(self, stamp: Stamp) -> np.ndarray:
         """List the places (m, 2) of the image where at most the allowed share of the shape is covered."""
-        most = self._share * np.count_nonzero(stamp.shape)
+        most = (self._share if stamp.cover is None else stamp.cover) * np.count_nonzero(stamp.shape)
         inner = cv2.distanceTransform(stamp.framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         radius = float(inner[stamp.anchor[0] + 1, stamp.anchor[1] + 1])
         half = math.ceil(radius / math.sqrt(2)) - 1  # the square's corners are nearer to the anchor than the border

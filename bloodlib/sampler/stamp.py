@@ -35,6 +35,8 @@ class Stamp:
         One cell in one piece, cropped to its box, so that every row holds a pixel.
     rim_px : float
         Background that the cell keeps around itself.
+    cover : float, optional
+        Greatest share of a cell that it may cover, where it is not the canvas's.
 
     Attributes
     ----------
@@ -54,7 +56,8 @@ class Stamp:
         2 on the shape, 1 on its 8-neighbours, 0 elsewhere.
     """
 
-    def __init__(self, shape: np.ndarray, rim_px: float = 0.0) -> None:
+    def __init__(self, shape: np.ndarray, rim_px: float = 0.0, cover: float | None = None) -> None:
+        self.cover = cover
         self.cell = self.shape = np.ascontiguousarray(shape)
         if rim_px >= 1:
             self.cell, self.shape = with_rim(self.cell, rim_px)

@@ -68,6 +68,21 @@ def test_overlaps_are_bounded_and_every_cell_shows_as_one_piece(seed, share, col
     assert colours_to_instances(mask.colours).max() == mask.placed
 
 
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.1, 0.02, 0.3), (1.0, 0.4, 1)])
+def test_only_some_cells_lie_on_others_if_asked(share, low, high):
+    lying = []
+    for seed in range(12):
+        mask = sample(generator(overlap=0.3, overlap_share=share), seed, 25)
+        cells = [whole(mask, k) for k in range(mask.placed)]
+        lying += [any((cells[k] & below).any() for below in cells[:k]) for k in range(mask.placed)]
+    assert low <= np.mean(lying) <= high
+
+
+def test_a_share_of_overlapping_cells_beyond_all_is_refused():
+    with pytest.raises(ValueError, match=r"overlap_share=1\.5"):
+        generator(overlap=0.3, overlap_share=1.5)
+
+
 def test_cells_do_overlap_and_up_to_the_bound():
     shares = []
     for seed in range(10):

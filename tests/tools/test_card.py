@@ -47,7 +47,13 @@ MEASURED = {
     "kid": {"test": KID},
     "mask_fidelity": {"real": ROW, "repainted": {**ROW, "dice": 0.948}},
     "roughness": {
-        "real": {"wavelengths_px": [[5.0, 10.0], [10.0, 20.0]], "picture_px": [0.038, 0.057], "mask_px": [0.09, 0.103]}
+        "real": {
+            "cells": 322,
+            "wavelengths_px": [[5.0, 10.0], [10.0, 20.0]],
+            "picture_px": [0.038, 0.057],
+            "mask_px": [0.09, 0.103],
+        },
+        "sampled": {"cells": 0, "wavelengths_px": [[5.0, 10.0], [10.0, 20.0]], "picture_px": [], "mask_px": []},
     },
     "nearest_training_image": {"sampled": {"nearest_to_second": {"painted": 0.912, "held_out": 0.934}}},
 }

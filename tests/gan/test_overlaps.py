@@ -69,8 +69,35 @@ def test_where_cells_overlap_the_darkest_is_seen_and_beside_them_each_alone(monk
         return np.repeat(grey[instances].astype(np.uint8)[..., None], 3, axis=2)
 
     monkeypatch.setattr(overlaps, "paint_instances", paint)
-    image = overlaps.paint_layers(None, overlaps.layers(cells, SHAPE), None, None, np.random.default_rng(0))
+    image = overlaps.paint_layers(
+        torch.nn.Identity(), overlaps.layers(cells, SHAPE), None, None, np.random.default_rng(0)
+    )
     assert image[29, [14, 50]].tolist() == [[grey[1]] * 3, [grey[3]] * 3]  # of the first and the last alone
     assert image[29, 25].tolist() == [min(grey[1], grey[2])] * 3
     assert image[29, 37].tolist() == [min(grey[2], grey[3])] * 3
     assert image[5, 5].tolist() == image[60, 90].tolist() == [200] * 3
+
+
+def test_a_window_is_painted_as_the_whole_layer():
+    torch.manual_seed(0)
+    generator, _ = make_painter(preset("laptop", filters=8, blocks=2))
+    (layer,) = overlaps.layers([(30, 30, DISC), (45, 60, DISC), (20, 250, DISC)], (128, 320))
+    styles = torch.rand(4, 8 * 6)
+    whole = paint_instances(generator.eval(), layer, styles)
+    windows = list(overlaps._windows(layer))
+    assert [np.setdiff1d(cells, 0).tolist() for _, cells in windows] == [[1, 2], [3]]
+    for window, cells in windows:
+        painted = paint_instances(generator, cells, styles)
+        assert np.abs(painted[cells > 0].astype(float) - whole[window][cells > 0]).mean() < 3
+        assert cells.size < layer.size / 2
+
+
+def test_a_painter_with_instance_norm_paints_whole_layers(monkeypatch):
+    generator, _ = make_painter(preset("smoke"))
+    sizes = []
+    paint = overlaps.paint_instances
+    monkeypatch.setattr(
+        overlaps, "paint_instances", lambda g, ids, *a, **k: sizes.append(ids.shape) or paint(g, ids, *a, **k)
+    )
+    overlaps.paint_layers(generator, overlaps.layers([(10, 10, DISC), (10, 20, DISC)], SHAPE), torch.rand(3, 3))
+    assert sizes == [SHAPE, SHAPE]

@@ -365,7 +365,8 @@ def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, n
     if not len(points):
         return np.zeros(0, dtype=np.int64), np.zeros((0, points.shape[1]), dtype=np.float32)
     clusters = min(clusters, len(np.unique(points, axis=0)))
-    found = KMeans(clusters, n_init=10, random_state=seed).fit(points)
+    with np.errstate(invalid="ignore"):  # which some matrix products set for numbers beyond their operands
+        found = KMeans(clusters, n_init=10, random_state=seed).fit(points)
     order = np.argsort(-np.bincount(found.labels_, minlength=clusters), kind="stable")
     rank = np.argsort(order)
     return rank[found.labels_], found.cluster_centers_[order].astype(np.float32)

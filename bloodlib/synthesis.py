@@ -37,7 +37,7 @@ from .smears import Smear
 from .writing import write_smears
 
 LAYOUTS: dict[str, dict[str, Any]] = {  # arguments of `MaskGenerator.fit` in a profile
-    # So few cells lie on others that a neighbour cuts 9 in 100 of them, as it does in the fit part of Chula RBC-12.
+    # So few cells lie on others that a neighbour cuts 7 in 100; in the fit part of Chula RBC-12 it is 9 in 100.
     "laptop": {"smooth": True, "overlap": 0.3, "overlap_share": 0.06},
 }
 _GIVEN = {name: known.default for name, known in inspect.signature(MaskGenerator.fit).parameters.items()} | {

@@ -1,4 +1,4 @@
-"""What microscope and camera do to a picture of a smear: uneven light, colours that lie apart, smoothing, grain."""
+"""What microscope and camera do to a picture: uneven light, colours that lie apart, smoothing, grain, compression."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy import fft
+
+from .compression import compressed, jpeg_traces
 
 TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
 SPECTRUM = (3, TILE_PX, TILE_PX // 2 + 1)
@@ -48,6 +50,9 @@ class Camera:
         Power spectrum of what tiles of background hold beyond that, of the same three, in grey levels².
     shape : (height, width)
         Of the smears that were measured, in px.
+    stored : int32 (m, 2), optional
+        Quality at which each was stored as JPEG, and 1 where that halved colour's sides (`bloodlib.compression`); a
+        quality of 0 leaves pictures as they are, and so does None.
 
     Notes
     -----
@@ -63,6 +68,7 @@ class Camera:
     response: np.ndarray
     grain: np.ndarray
     shape: tuple[int, int]
+    stored: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.light)
@@ -81,7 +87,12 @@ class Camera:
         return np.expm1(np.ptp(self.light @ terms.T, axis=-1)).max(axis=1)  # (m, 3, 1024) to (m,)
 
     @classmethod
-    def fit(cls, views: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], otherwise: Camera | None = None) -> Camera:
+    def fit(
+        cls,
+        views: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        otherwise: Camera | None = None,
+        compression: bool = True,
+    ) -> Camera:
         """Measure some smears.
 
         Parameters
@@ -91,13 +102,15 @@ class Camera:
             no background.
         otherwise : Camera, optional
             Lends its mean spectra to smears with too little background; if not given, the others measured do.
+        compression : bool
+            Whether traces of JPEG are looked for, and left in what is taken.
 
         Raises
         ------
         ValueError
             If there is none.
         """
-        light, offset, spectra, shapes = [], [], [], []
+        light, offset, spectra, shapes, stored = [], [], [], [], []
         for real, painted, instances in views:
             ground = _away_from(instances)
             light.append(_light(real, painted, ground))
@@ -105,6 +118,7 @@ class Camera:
             seen = _set_apart(_lit(painted, light[-1]), offset[-1], instances.shape)
             spectra.append(_spectra(real, seen, ground))
             shapes.append(instances.shape)
+            stored.append(jpeg_traces(real) if compression else (0, False))
         if not shapes:
             raise ValueError("no smear given: what a camera does is measured on at least one")
         known = [k for k, spectrum in enumerate(spectra) if spectrum is not None]
@@ -118,7 +132,7 @@ class Camera:
             unknown = np.setdiff1d(np.arange(len(shapes)), known)
             mine[unknown] = theirs.mean(axis=0) if len(theirs) else mine[unknown]
         arrays = (np.stack(x).astype(np.float32) for x in (light, offset, response, grain))
-        return cls(*arrays, tuple(int(side) for side in np.median(shapes, axis=0)))
+        return cls(*arrays, tuple(int(side) for side in np.median(shapes, axis=0)), np.array(stored, dtype=np.int32))
 
     def take(self, painted: np.ndarray, rng: np.random.Generator, which: int | None = None) -> np.ndarray:
         """Take a picture of what was painted.
@@ -142,24 +156,27 @@ class Camera:
         picture = _set_apart(picture, self.offset[which], self.shape)
         both = zip(_luma_chroma(picture), self.response[which], self.grain[which], strict=True)
         picture = _from_luma_chroma([_smoothed_and_grained(*plane, rng) for plane in both])
-        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        quality, halved = (0, 0) if self.stored is None else self.stored[which].tolist()
+        return compressed(picture, quality, bool(halved)) if quality else picture
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give all arrays, to be stored; spectra as float16."""
-        return {
+        arrays = {
             "light": self.light,
             "offset": self.offset,
             "response": self.response.astype(np.float16),
             "grain": np.minimum(self.grain, np.finfo(np.float16).max).astype(np.float16),
             "shape": np.array(self.shape, dtype=np.int32),
         }
+        return arrays if self.stored is None else {**arrays, "stored": self.stored}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Camera:
         """Build the camera again from what `to_arrays` gave."""
         names = ("light", "offset", "response", "grain")
         parts = (np.asarray(arrays[name], dtype=np.float32) for name in names)
-        return cls(*parts, tuple(int(side) for side in arrays["shape"]))
+        return cls(*parts, tuple(int(side) for side in arrays["shape"]), arrays.get("stored"))
 
 
 def _away_from(instances: np.ndarray) -> np.ndarray:

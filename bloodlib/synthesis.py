@@ -37,8 +37,15 @@ from .smears import Smear
 from .writing import write_smears
 
 LAYOUTS: dict[str, dict[str, Any]] = {  # arguments of `MaskGenerator.fit` in a profile
-    # So few cells lie on others that a neighbour cuts 7 in 100; in the fit part of Chula RBC-12 it is 9 in 100.
-    "laptop": {"smooth": True, "overlap": 0.3, "overlap_share": 0.06},
+    # Sizes differ within a smear, and a neighbour cuts as many cells, as in the fit part of Chula RBC-12.
+    "laptop": {
+        "smooth": True,
+        "scale": (0.97, 1.03),
+        "by_slide": True,
+        "layout": "fitted",
+        "overlap": 0.3,
+        "overlap_share": 0.06,
+    },
 }
 _GIVEN = {name: known.default for name, known in inspect.signature(MaskGenerator.fit).parameters.items()} | {
     known.name: known.default for known in fields(MaskConfig)
@@ -243,8 +250,14 @@ class Synthesizer:
         history = read_json(path / "history.json")
         return cls(layout, generator, encoder, styles, objects, config, history, content, camera)
 
-    def with_camera(self, smears: Iterable[Smear]) -> Synthesizer:
+    def with_camera(self, smears: Iterable[Smear], compression: bool = True) -> Synthesizer:
         """Give the same synthesizer with a camera, measured on the smears that it was fitted on.
+
+        Parameters
+        ----------
+        smears : iterable of Smear
+        compression : bool
+            Whether its pictures get the traces of JPEG that the smears have.
 
         Raises
         ------
@@ -253,7 +266,8 @@ class Synthesizer:
 
         Notes
         -----
-        What `fit` gives with ``camera=True`` and otherwise the same settings: the camera is measured last.
+        What `fit` gives with ``camera=True`` and otherwise the same settings, if pictures are compressed: the camera is
+        measured last.
         """
         smears = list(smears)
         data = fingerprint(smears, classes=self.config.cell_classes > 1)
@@ -262,11 +276,13 @@ class Synthesizer:
         config, seed = replace(self.config, camera=True), self.about["seed"]
         plain = self.config.digest(seed=seed, data=data) == self.about["identity"]
         identity = config.digest(seed=seed, data=data) if plain else f"{self.about['identity']}-camera"
-        camera = self._measure_camera(resized(label(smear, config), config.stages[1].shape) for smear in smears)
+        seen = (resized(label(smear, config), config.stages[1].shape) for smear in smears)
+        camera = self._measure_camera(seen, compression)
         return replace(self, config=config, camera=camera, about={**self.about, "identity": identity})
 
-    def _measure_camera(self, smears: Iterable[Labelled]) -> Camera:
-        return Camera.fit((smear.image, self._repainted(smear), smear.instances) for smear in smears)
+    def _measure_camera(self, smears: Iterable[Labelled], compression: bool = True) -> Camera:
+        views = ((smear.image, self._repainted(smear), smear.instances) for smear in smears)
+        return Camera.fit(views, compression=compression)
 
     def _repainted(self, smear: Labelled, rng: np.random.Generator | None = None) -> np.ndarray:
         rng = np.random.default_rng(self.about["seed"]) if rng is None else rng
@@ -408,7 +424,7 @@ class Synthesizer:
         fast: bool = False,
     ) -> tuple[Smear, dict[str, Any]]:
         """Draw a smear as `sample` does, its classes' shares checked already, and say what a manifest holds of it."""
-        mask = self.draw_cells(rng, shape, count, shares)
+        mask = self.draw_cells(rng, shape, count, shares, style)
         objects = None if self.objects is None else self.objects.sample(rng, mask.instances)
         classes = np.zeros(mask.placed, dtype=np.int64) if mask.classes is None else mask.classes
         ids, kinds = with_objects(mask.instances, classes, objects, self.config.cell_classes)
@@ -416,7 +432,8 @@ class Synthesizer:
         if self.layout.config.overlap:
             first, *others = layers(mask.amodal, ids.shape)
             whole = [np.where(ids > mask.placed, ids, first), *others]
-        features, style = self.styles.sample(rng, kinds, style, **whole_forms(whole, len(kinds)))
+        forms_of = whole_forms(whole, len(kinds))
+        features, style = self.styles.sample(rng, kinds, style, smear=mask.source, **forms_of)
         painted = paint_layers(self.generator, whole, torch.from_numpy(features), kinds, rng, fast=fast)
         image = self._taken(painted, features, rng)
         facts = {"style": style, "requested": mask.requested, "placed": mask.placed}
@@ -430,12 +447,19 @@ class Synthesizer:
         shape: tuple[int, int] | None = None,
         count: int | None = None,
         shares: np.ndarray | None = None,
+        style: int | None = None,
     ) -> Mask:
-        """Draw a mask as `sample` does; without a count it has a cell at least, since readers refuse an empty mask."""
+        """Draw a mask as `sample` does; without a count it has a cell at least, since readers refuse an empty mask.
+
+        Where masks are drawn after one slide, it is that of the smear whose looks a joint draw takes.
+        """
         if self.config.cell_classes > 1:
             shares = self.styles.draw_shares(rng) if shares is None else shares
-        mask = self.layout.sample(rng, shape, count, shares)
-        return mask if mask.placed or count is not None else self.layout.sample(rng, shape, 1, shares)
+        source = None
+        if self.layout.slides and self.config.style_draw == "joint":
+            source = self.styles.draw_smear(rng, style, shares)
+        mask = self.layout.sample(rng, shape, count, shares, source)
+        return mask if mask.placed or count is not None else self.layout.sample(rng, shape, 1, shares, source)
 
     def write(
         self,

@@ -51,7 +51,7 @@ def write_smears(
                 done += written
                 write_json(folder / "manifest.json", {**head, "smears": done})
                 bar.update(len(written))
-        _write_coco(synthesizer, folder, done, shape, shares)
+        _write_coco(synthesizer, folder, done, shape, style, shares)
     crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
     if crowded:
         warnings.warn(
@@ -103,6 +103,7 @@ def _write_coco(
     folder: Path,
     done: list[dict[str, Any]],
     shape: tuple[int, int],
+    style: int | None,
     shares: np.ndarray | None,
 ) -> None:
     from .io import read_folder, write_coco
@@ -116,7 +117,7 @@ def _write_coco(
     several = synthesizer.config.cell_classes > 1
     names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
     if synthesizer.layout.config.overlap:
-        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, shares, names), indent=None)
+        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, style, shares, names), indent=None)
     elif several:
         classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
         write_coco(folder / "coco.json", classed, names)
@@ -128,6 +129,7 @@ def _amodal(
     synthesizer: Synthesizer,
     done: list[dict[str, Any]],
     shape: tuple[int, int],
+    style: int | None,
     shares: np.ndarray | None,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def _amodal(
     for entry in done:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CrowdedWarning)
-            mask = synthesizer.draw_cells(np.random.default_rng(entry["seed"]), shape, shares=shares)
+            mask = synthesizer.draw_cells(np.random.default_rng(entry["seed"]), shape, shares=shares, style=style)
         cells = amodal_annotations(mask)
         for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
             cell["category_id"] = kind + 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bloodlib.camera import SPECTRUM, TILE_PX, Camera
+from bloodlib.compression import compressed, jpeg_traces
 
 SHAPE = (240, 320)
 CELL_PX = 34
@@ -189,3 +190,16 @@ def test_pictures_depend_on_the_generator_and_the_smear_alone(tmp_path):
 def test_no_smear_is_refused():
     with pytest.raises(ValueError, match="no smear given"):
         Camera.fit([])
+
+
+def test_pictures_get_the_traces_of_jpeg_that_the_smear_has():
+    painted = paint(mask())
+    real = compressed(camera(grain=9).take(painted, np.random.default_rng(0)), 85, True)
+    found = measured(real)
+    assert found.stored.tolist() == [[85, 1]]
+    assert jpeg_traces(found.take(painted, np.random.default_rng(1))) == (85, True)
+    np.testing.assert_array_equal(Camera.from_arrays(found.to_arrays()).stored, found.stored)
+    without = Camera.fit([(real, painted, mask())], compression=False)
+    assert jpeg_traces(without.take(painted, np.random.default_rng(1))) == (0, False)
+    older = Camera.from_arrays({name: x for name, x in found.to_arrays().items() if name != "stored"})
+    assert jpeg_traces(older.take(painted, np.random.default_rng(1))) == (0, False)

@@ -70,7 +70,7 @@ def test_masks_on_two_workers_by_another_law_are_those_of_the_library(smears, tm
 
 
 def test_full_masks_are_told_in_one_sentence(smears, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, rng, shape: 500)
+    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, *_: 500)
     assert cli.main(["masks", str(smears), "-n", "2", "--size", "160x120", "-o", str(tmp_path / "out")]) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bloodlib:")]
     assert len(told) == 1

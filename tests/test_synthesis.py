@@ -7,7 +7,7 @@ import pytest
 import bloodlib
 from bloodlib.gan.config import Stage
 from bloodlib.gan.training import Trainer
-from bloodlib.sampler.masks import CrowdedWarning
+from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
 from bloodlib.smears import SmearFolder
 from bloodlib.synthesis import Synthesizer
 
@@ -175,7 +175,7 @@ def test_a_set_of_another_seed_or_other_files_are_not_mixed(synth, tmp_path):
 
 def test_a_crowded_set_is_said_once_and_listed_in_the_manifest(synth, tmp_path, monkeypatch):
     draw = synth.layout.sample
-    monkeypatch.setattr(synth.layout, "sample", lambda rng, shape, count, shares: draw(rng, shape, 90, shares))
+    monkeypatch.setattr(synth.layout, "sample", lambda rng, shape, count, *rest: draw(rng, shape, 90, *rest))
     with pytest.warns(CrowdedWarning, match="2 of 2 smears are full and hold fewer cells") as told:
         synth.write(tmp_path / "set", count=2, seed=0, shape=(96, 128))
     assert len(told) == 1
@@ -328,7 +328,7 @@ def test_cells_that_overlap_are_written_whole_beside_what_is_seen(smears, tmp_pa
 
 
 def test_a_canvas_for_which_no_cell_is_drawn_gets_one(synth, tmp_path, monkeypatch):
-    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, rng, shape: 0)
+    monkeypatch.setattr(bloodlib.MaskGenerator, "draw_count", lambda self, *_: 0)
     synth.write(tmp_path, count=2, seed=0, shape=(64, 64))
     assert [smear.count for smear in bloodlib.load(tmp_path)] == [1, 1]
     assert synth.sample(np.random.default_rng(0), (64, 64), count=0).count == 0, "none if none is asked for"
@@ -369,3 +369,25 @@ def test_a_painting_is_taken_as_the_smear_was_whose_background_it_has(smears, sy
         own = np.square(synth.styles.backgrounds - features[0]).sum(axis=1)
         assert own[seen[-1]] == 0
     assert len(seen) == len(smears)
+
+
+def test_a_smear_drawn_after_a_slide_has_its_looks_too(smears, synth, monkeypatch):
+    layout = MaskGenerator.fit(smears, by_slide=True)
+    slides = replace(synth, layout=layout)
+    asked = []
+    sample = synth.styles.sample
+
+    def spy(*arguments, smear=None, **named):
+        asked.append(smear)
+        return sample(*arguments, smear=smear, **named)
+
+    monkeypatch.setattr(type(synth.styles), "sample", lambda self, *arguments, **named: spy(*arguments, **named))
+    for k in range(4):
+        made, _ = slides.make(np.random.default_rng(k), None, None, None, "a", None)
+        again = slides.draw_cells(np.random.default_rng(k))
+        np.testing.assert_array_equal(made.instances, again.instances)
+        assert asked[-1] == again.source
+    styled = slides.draw_cells(np.random.default_rng(0), style=0)
+    assert synth.styles.shares[styled.source, 0] > 0
+    slides.config = replace(synth.config, style_draw="independent")
+    assert slides.draw_cells(np.random.default_rng(0)).source is not None

@@ -31,9 +31,9 @@ HOLDS = {
     "generator.safetensors": "paints: label planes and style features to an image; float16",
     "encoder.safetensors": "style features of a real image; float16",
     "styles.safetensors": "style features of all cells, backgrounds and objects seen, and their clusters; float16",
-    "layout.safetensors": "outlines of cells, one bit per pixel",
+    "layout.safetensors": "outlines of cells, one bit per pixel, and their slides",
     "objects.safetensors": "outlines of incidental objects, one bit per pixel, and how many a smear has",
-    "camera.safetensors": "per smear: coefficients of its light, offsets of its colours, power spectrum of its grain",
+    "camera.safetensors": "per smear: coefficients of its light, offsets of its colours, power spectrum of its grain, its quality as JPEG",
     "history.json": "losses of the training, averaged",
     "previews": "painted during the training; no real picture",
     CONFIG: "settings, layout statistics, and the hash of every other file",
@@ -90,7 +90,7 @@ def _about(folder: Path) -> dict[str, str]:
 
 
 def _blind(results: list[dict[str, Any]]) -> str:
-    names = {"painted": "a painted tile beside a real one", "floor": "two real tiles, what guessing gives"}
+    names = {"painted": "a painted tile beside a real one", "floor": "two tiles of one kind, what guessing gives"}
     rows = ["| paintings | pairs | told apart | 95 % interval |", "|---|---|---:|---:|"]
     for result in results:
         for kind, name in names.items():

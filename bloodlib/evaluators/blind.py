@@ -53,7 +53,8 @@ def make_sheets(
     pairs : int
         Pairs of a painted and a real tile.
     floor_pairs : int
-        Pairs of two real tiles among them, one of which the key calls painted: what guessing gives.
+        Pairs of two tiles of one kind among them, one of which the key calls painted: what guessing gives. Every
+        other one is of two painted tiles: if none were, a look that is never on both sides would be the painted one.
     pairing : {"group", "other group", "colour", "any"}
         Which real tile goes with a tile: one of the same slide but another smear, so that the stain does not
         decide (a tile whose slide has no other smear is passed over); one of another slide; the one nearest in
@@ -82,11 +83,13 @@ def make_sheets(
             f"needed are tiles of one size and one of {', '.join(PAIRINGS)}"
         )
     unused = [real[k] for k in rng.permutation(len(real))]
-    kinds = rng.permutation(["painted"] * pairs + ["floor"] * floor_pairs).tolist()
-    suspects = {"painted": [painted[k] for k in rng.permutation(len(painted))], "floor": unused}
+    alike = [f"two {('real', 'painted')[k % 2]}" for k in range(floor_pairs)]
+    kinds = rng.permutation(["painted"] * pairs + alike).tolist()
+    made = [painted[k] for k in rng.permutation(len(painted))]
+    sources = {"painted": (made, unused), "two real": (unused, unused), "two painted": (made, made)}
     chosen: dict[int, tuple[Tile, Tile]] = {}
     for number, kind in enumerate(kinds, start=1):
-        found = _next_pair(suspects[kind], unused, pairing)
+        found = _next_pair(*sources[kind], pairing)
         if found is None:
             raise ValueError(
                 f"{len(real)} real and {len(painted)} painted tiles do not make {pairs} + {floor_pairs} pairs by "
@@ -99,7 +102,8 @@ def make_sheets(
         two = chosen[number] if side == 0 else chosen[number][::-1]
         shown.append((number, two[0].image, two[1].image))
         where = {name: f"{t.source} at {t.row}, {t.column}" for name, t in zip(SIDES, two, strict=True)}
-        entries.append({"pair": number, "kind": kind, "painted": SIDES[side], **where})
+        floor = {} if kind == "painted" else {"of": kind}
+        entries.append({"pair": number, "kind": "floor" if floor else kind, **floor, "painted": SIDES[side], **where})
     key = {"pairing": pairing, "zoom": zoom, "side_px": real[0].image.shape[0], "pairs": entries}
     folder = Path(folder)
     for k, start in enumerate(range(0, len(shown), COLUMNS * ROWS), start=1):
@@ -111,10 +115,11 @@ def make_sheets(
 
 def _next_pair(suspects: list[Tile], partners: list[Tile], pairing: str) -> tuple[Tile, Tile] | None:
     """Take the first suspect that has a partner, and that partner, out of the lists (which may be one list)."""
-    while suspects:
-        suspect = suspects.pop(0)
-        partner = _pop(partners, _distance(suspect, pairing))
+    for suspect in suspects:
+        partner = _nearest([tile for tile in partners if tile is not suspect], _distance(suspect, pairing))
         if partner is not None:
+            for tiles in (suspects, partners):
+                tiles[:] = [tile for tile in tiles if tile is not suspect and tile is not partner]
             return suspect, partner
     return None
 
@@ -135,10 +140,10 @@ def _distance(tile: Tile, pairing: str) -> Callable[[Tile], float | None]:
     return distance
 
 
-def _pop(tiles: list[Tile], distance: Callable[[Tile], float | None]) -> Tile | None:
-    """Take the nearest tile out of the list, the first among equals."""
+def _nearest(tiles: list[Tile], distance: Callable[[Tile], float | None]) -> Tile | None:
+    """Give the nearest tile, the first among equals."""
     distances = [(d, k) for k, d in enumerate(map(distance, tiles)) if d is not None]
-    return tiles.pop(min(distances)[1]) if distances else None
+    return tiles[min(distances)[1]] if distances else None
 
 
 def draw_sheet(pairs: Sequence[tuple[int, np.ndarray, np.ndarray]], zoom: int = ZOOM) -> np.ndarray:
@@ -231,7 +236,7 @@ def sheets_of_model(
     folder : path
     seed : int
     sampled : int
-        0 paints the masks of every third smear of each slide in their own colours, and shows real tiles of the
+        0 paints the masks of every other smear of each slide in their own colours, and shows real tiles of the
         others: a field that is seen both real and painted tells which is which. Else that many smears
         are sampled whole (own masks, drawn styles) and, since these have no slide, paired by colour.
     each : int
@@ -259,11 +264,11 @@ def sheets_of_model(
 
 
 def _dealt(smears: Sequence[Smear]) -> tuple[list[Smear], list[Smear]]:
-    """Give every third smear of each slide, and the others, of which more tiles are needed."""
+    """Give every other smear of each slide, and the rest."""
     parts: tuple[list[Smear], list[Smear]] = ([], [])
     seen: Counter[str] = Counter()
     for smear in smears:
-        parts[seen[smear.group] % 3 > 0].append(smear)
+        parts[seen[smear.group] % 2].append(smear)
         seen[smear.group] += 1
     return parts
 

@@ -142,7 +142,7 @@ def synthetic_smears(
     made = Synthesizer.load(painted_by)
     folder = Path(artifacts) / f"synthetic-{fingerprint(painted_by)}"
     if source == "camera":
-        made = made.with_camera(fit)
+        made = made.with_camera(fit, compression=False)
     layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}}
     if source in layouts:
         layout = MaskGenerator.fit(fit, **layouts[source])

@@ -211,6 +211,26 @@ class Styles:
         seen = self.class_shares
         return seen[rng.choice(np.flatnonzero(seen.any(axis=1)))]
 
+    def draw_smear(
+        self, rng: np.random.Generator, style: int | None = None, class_shares: np.ndarray | None = None
+    ) -> int:
+        """Draw the smear that a joint draw takes its looks from.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        style : int, optional
+            Smears come as often as they have cells of this cluster; all alike if not given.
+        class_shares : float (cell_classes,), optional
+            Of the cells that are to be painted: smears that have more of these classes come more often.
+        """
+        shares = self.shares
+        weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
+        if class_shares is not None:
+            lends = weight * ((self.class_shares > 0) @ class_shares)  # (smears,)
+            weight = lends if lends.any() else weight
+        return int(rng.choice(len(shares), p=weight / weight.sum()))
+
     def sample(
         self,
         rng: np.random.Generator,
@@ -218,6 +238,7 @@ class Styles:
         style: int | None = None,
         sizes_px: np.ndarray | None = None,
         elongation: np.ndarray | None = None,
+        smear: int | None = None,
     ) -> tuple[np.ndarray, int]:
         """Draw features for a background and its instances.
 
@@ -232,6 +253,8 @@ class Styles:
             Area of the background and of every instance, for joint draws to go by.
         elongation : float (count + 1, 2), optional
             Of their outlines; goes with the areas, and `forms` gives both.
+        smear : int, optional
+            Which one a joint draw takes its looks from; drawn by `draw_smear` if not given.
 
         Returns
         -------
@@ -256,7 +279,7 @@ class Styles:
                     f"seen are {', '.join(map(str, np.unique(self.kind)))}"
                 )
         if self.draw == "joint":
-            return self._from_one_smear(rng, kinds, style, sizes_px, elongation)
+            return self._from_one_smear(rng, kinds, style, sizes_px, elongation, smear)
         out = np.zeros((len(kinds), self.features.shape[1]), dtype=np.float32)
         cluster = np.zeros(len(kinds), dtype=np.int64)
         cells = _are_cells(kinds, self.cell_classes)
@@ -284,16 +307,12 @@ class Styles:
         style: int | None,
         sizes_px: np.ndarray | None,
         elongation: np.ndarray | None,
+        smear: int | None,
     ) -> tuple[np.ndarray, int]:
-        shares = self.shares
-        weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
         cells = _are_cells(kinds, self.cell_classes)
-        if cells.any():
-            lends = weight * (self.class_shares > 0)[:, kinds[cells] - CELL].mean(
-                axis=1
-            )  # (smears, cells) to (smears,)
-            weight = lends if lends.any() else weight
-        smear = int(rng.choice(len(shares), p=weight / weight.sum()))
+        if smear is None:
+            mix = np.bincount(kinds[cells] - CELL, minlength=self.cell_classes) / max(np.count_nonzero(cells), 1)
+            smear = self.draw_smear(rng, style, mix if cells.any() else None)
         rows = np.zeros(len(kinds), dtype=np.int64)
         for k in np.unique(kinds):
             which = np.flatnonzero(kinds == k)
@@ -311,7 +330,7 @@ class Styles:
                     unlike += np.linalg.norm(elongation[which, None] - self.elongation[members], axis=2)
                 near = np.argsort(unlike, axis=1, kind="stable")[:, :NEAREST]
                 rows[which] = members[near[np.arange(len(which)), rng.integers(near.shape[1], size=len(which))]]
-        usual = self._usual(self.cluster[rows[cells]], int(shares[smear].argmax()))
+        usual = self._usual(self.cluster[rows[cells]], int(self.shares[smear].argmax()))
         return self.features[rows], usual if style is None else int(style)
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -48,3 +50,12 @@ class MaskConfig:
             raise ValueError(f"overlap_share={self.overlap_share!r}: a share from 0 to 1 is needed")
         if self.snap_reach_px is not None and not self.snap_reach_px >= 0:
             raise ValueError(f"snap_reach_px={self.snap_reach_px!r}: a length in pixels of 0 or more is needed")
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> MaskConfig:
+        """Build the configuration again from plain values, as `dataclasses.asdict` gives them; slides are left out."""
+        shapes = ShapeConfig(**{**content["shapes"], "scale": tuple(content["shapes"]["scale"])})
+        placement = PlacementConfig(**content["placement"])
+        whole = {**content, "shape": tuple(content["shape"]), "placement": placement, "shapes": shapes}
+        whole.pop("slides", None)
+        return cls(**whole)

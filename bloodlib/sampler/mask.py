@@ -29,7 +29,8 @@ class Mask:
     configuration: places that were looked through, see `bloodlib.sampler.layout.Layout`);
     ``amodal`` for each cell (row, column, bool (h, w)): where its box begins and its shape in it, whole:
     also what the border cuts (row or column may be below 0) or cells on top of it hide;
-    ``classes`` int (placed,): class of each cell, where shares of the classes were asked for, else None.
+    ``classes`` int (placed,): class of each cell, where shares of the classes were asked for, else None;
+    ``source``: smear whose slide it is drawn after, where slides are kept apart, else None.
     """
 
     instances: np.ndarray
@@ -41,6 +42,7 @@ class Mask:
     trials: np.ndarray
     amodal: tuple[tuple[int, int, np.ndarray], ...]
     classes: np.ndarray | None = None
+    source: int | None = None
 
     @property
     def order(self) -> np.ndarray:

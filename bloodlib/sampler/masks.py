@@ -21,6 +21,7 @@ from .mask import CrowdedWarning, Mask
 from .placement import PlacementConfig
 from .requested import whole_count, whole_shape
 from .shapes import ShapeConfig, ShapeDatabase, crop_cells, uncut_cells
+from .slides import slide_configs
 from .writing import write_masks
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class MaskGenerator:
     ----------
     shapes : ShapeDatabase
     config : MaskConfig
+    slides : sequence of MaskConfig
+        One for each slide, where masks are drawn after one slide each; ``config`` holds for all if there is none.
+    slide_of : int (m,), optional
+        Number of the slide of every fitted smear.
 
     Notes
     -----
@@ -42,9 +47,17 @@ class MaskGenerator:
     fit, or for which no colour is left, gets another location. Book: chapters 02 to 04.
     """
 
-    def __init__(self, shapes: ShapeDatabase, config: MaskConfig) -> None:
+    def __init__(
+        self,
+        shapes: ShapeDatabase,
+        config: MaskConfig,
+        slides: Sequence[MaskConfig] = (),
+        slide_of: np.ndarray | None = None,
+    ) -> None:
         self.shapes = shapes
         self.config = config
+        self.slides = tuple(slides)
+        self.slide_of = slide_of
 
     @classmethod
     def fit(
@@ -62,7 +75,9 @@ class MaskGenerator:
         layout: str | FitConfig | LayoutConstants = "given",
         augment: bool = True,
         smooth: bool = False,
+        scale: tuple[float, float] = ShapeConfig.scale,
         keep_classes: bool = False,
+        by_slide: bool = False,
         **options,
     ) -> MaskGenerator:
         """Measure the smears and cut out their shapes, reading each smear once (a fitted layout reads them again).
@@ -95,8 +110,13 @@ class MaskGenerator:
             Whether drawn shapes are rotated, scaled and flipped.
         smooth : bool
             Whether outlines are freed from the steps of pixels before they are (see `ShapeConfig`).
+        scale : (float, float)
+            Smallest and largest factor of a drawn shape's size.
         keep_classes : bool
             Whether shapes keep the class of the cell that they were cut from, so that a mix can be asked for.
+        by_slide : bool
+            Whether each mask is drawn after one slide (group of smears): its shapes, its number of cells, its constants
+            if they are fitted. The paper draws from all.
         **options
             Other fields of `MaskConfig`.
 
@@ -113,41 +133,54 @@ class MaskGenerator:
         )
         law_options(config)
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
-        varied = ShapeConfig(smooth=smooth)
+        varied = ShapeConfig(smooth=smooth, scale=tuple(scale))
         varied = varied if augment else replace(varied, rotate=False, flip=False, scale=(1.0, 1.0))
-        measures, cut, classes, sides = [], [], [], []
+        measures, cut, classes, sources, sides, groups = [], [], [], [], [], []
         if layout != "given" and not isinstance(layout, LayoutConstants) and not isinstance(smears, Sequence):
             smears = list(smears)  # to be read again
-        for smear in smears:
+        for number, smear in enumerate(smears):
             cells = measure_cells(smear.instances, smear.image)
             measures.append(cells)
             uncut = uncut_cells(smear, cells)
             cut.extend(crop_cells(smear, cells, uncut))
             classes.extend(smear.classes[uncut])
+            sources.extend([number] * len(uncut))
             sides.append(smear.instances.shape)
+            groups.append(smear.group)
         table = Table1.of(measures)
         if cell_size_px is None:
             config = replace(config, cell_size_px=(table.width_mean + table.height_mean) / 2)
         height, width = np.mean(sides, axis=0).round().astype(int)
         shape = (int(height), int(width))
         masks = MaskConfig(table.count_mean, table.count_std, shape, config, varied, **options)
-        if layout != "given":
-            if not isinstance(layout, LayoutConstants):
-                from .fitting import fit_layout
+        own = None
+        if layout != "given" and not isinstance(layout, LayoutConstants):
+            from .fitting import fit_layout, fit_slides
 
-                layout = fit_layout(smears, None if layout == "fitted" else layout).constants
+            wanted = None if layout == "fitted" else layout
+            if by_slide:
+                own = {name: fit.constants for name, fit in fit_slides(smears, wanted).items()}
+            else:
+                layout = fit_layout(smears, wanted).constants
+        if isinstance(layout, LayoutConstants):
             masks = layout.apply(masks)
-        return cls(ShapeDatabase.select(cut, varied, classes if keep_classes else None), masks)
+        classes = classes if keep_classes else None
+        if not by_slide:
+            return cls(ShapeDatabase.select(cut, varied, classes), masks)
+        slides, slide_of = slide_configs(groups, measures, sides, masks, cell_size_px, own)
+        return cls(ShapeDatabase.select(cut, varied, classes, slide_of[sources]), masks, slides, slide_of)
 
-    def draw_count(self, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> int:
-        """Draw the number of cells, n ~ Norm(mean, std), never below 0.
+    def draw_count(
+        self, rng: np.random.Generator, shape: tuple[int, int] | None = None, config: MaskConfig | None = None
+    ) -> int:
+        """Draw the number of cells, n ~ Norm(mean, std), never below 0; of one slide, if its configuration is given.
 
         Notes
         -----
         On a canvas of another size mean and standard deviation scale with its area (ours): what
         varies from slide to slide is the density.
         """
-        config = self.config
+        config = config or self.config
         height, width = shape or config.shape
         share = height * width / (config.shape[0] * config.shape[1])
         return max(0, round(rng.normal(config.count_mean * share, config.count_std * share)))
@@ -158,6 +191,7 @@ class MaskGenerator:
         shape: tuple[int, int] | None = None,
         count: int | None = None,
         shares: np.ndarray | None = None,
+        source: int | None = None,
     ) -> Mask:
         """Draw one mask.
 
@@ -171,6 +205,8 @@ class MaskGenerator:
         shares : float (k,), optional
             Of the cells' classes 0..k-1, summing to 1. Each cell's class is drawn by them, and its shape
             among those of its class; any shape if not given, or where the class has none.
+        source : int, optional
+            Smear after whose slide the mask is drawn, where slides are kept apart; any of the fitted if not given.
 
         Returns
         -------
@@ -183,7 +219,7 @@ class MaskGenerator:
         ValueError
             If the shape is not two whole numbers of pixels, or the count no whole number of 0 or more.
         """
-        mask = self.draw(rng, shape, count, shares)
+        mask = self.draw(rng, shape, count, shares, source)
         if mask.placed < mask.requested:
             height, width = mask.instances.shape
             warnings.warn(
@@ -199,21 +235,33 @@ class MaskGenerator:
         shape: tuple[int, int] | None = None,
         count: int | None = None,
         shares: np.ndarray | None = None,
+        source: int | None = None,
     ) -> Mask:
         """Draw one mask as `sample` does, leaving it to the caller to see whether all cells found room."""
         shape = whole_shape(self.config.shape if shape is None else shape)
-        requested = self.draw_count(rng, shape) if count is None else whole_count(count)
-        layout = Layout(self.config, shape, self.shapes.reach_px, requested, rng)
+        config, slide = self.config, None
+        if self.slides:
+            source = int(rng.integers(len(self.slide_of))) if source is None else source
+            slide = int(self.slide_of[source])
+            config = self.slides[slide]
+        requested = self.draw_count(rng, shape, config) if count is None else whole_count(count)
+        layout = Layout(config, shape, self.shapes.reach_px, requested, rng)
         classes: list[int] = []  # of every cell that a place was looked for
         shape_ids: list[int] = []
+        among = None if slide is None else self.shapes.of_slide(slide)
+
+        def draw_any(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+            return self.shapes.draw(rng, among)
 
         def draw_classed(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-            classes.append(int(rng.choice(len(shares), p=shares)))
-            piece, shape_id = self.shapes.draw(rng, self.shapes.of_class(classes[-1]))
+            kind = int(rng.choice(len(shares), p=shares))
+            classes.append(kind)
+            of_kind = self.shapes.of_class(kind) if slide is None else self.shapes.of_slide(slide, kind)
+            piece, shape_id = self.shapes.draw(rng, of_kind)
             shape_ids.append(shape_id)
             return piece, len(shape_ids) - 1
 
-        layout.fill(self.shapes.draw if shares is None else draw_classed)
+        layout.fill(draw_any if shares is None else draw_classed)
         placed, drawn = layout.canvas.count, np.array(layout.shape_ids, dtype=int)
         return Mask(
             instances=layout.canvas.instances,
@@ -225,23 +273,24 @@ class MaskGenerator:
             trials=np.array(layout.trials, dtype=int),
             amodal=tuple(layout.canvas.cells),
             classes=None if shares is None else np.array(classes, dtype=int)[drawn],
+            source=source if self.slides else None,
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Give the shapes as arrays, to be stored beside `to_dict`."""
-        return self.shapes.to_arrays()
+        """Give the shapes, and which smear is of which slide, as arrays, to be stored beside `to_dict`."""
+        arrays = self.shapes.to_arrays()
+        return arrays if self.slide_of is None else {**arrays, "slide_of": self.slide_of.astype(np.int32)}
 
     def to_dict(self) -> dict:
         """Give the configuration as plain values that JSON can hold."""
-        return asdict(self.config)
+        slides = {"slides": [asdict(slide) for slide in self.slides]} if self.slides else {}
+        return {**asdict(self.config), **slides}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], config: dict) -> MaskGenerator:
         """Build the generator again from what `to_arrays` and `to_dict` gave."""
-        shapes = ShapeConfig(**{**config["shapes"], "scale": tuple(config["shapes"]["scale"])})
-        placement = PlacementConfig(**config["placement"])
-        whole = {**config, "shape": tuple(config["shape"]), "placement": placement, "shapes": shapes}
-        return cls(ShapeDatabase.from_arrays(arrays, shapes), MaskConfig(**whole))
+        config, *slides = (MaskConfig.from_dict(one) for one in (config, *config.get("slides", ())))
+        return cls(ShapeDatabase.from_arrays(arrays, config.shapes), config, slides, arrays.get("slide_of"))
 
     def __reduce__(self):
         """Travel to workers as small arrays, without what was softened for drawing."""

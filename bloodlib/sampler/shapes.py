@@ -26,6 +26,8 @@ __all__ = [
     "warp",
 ]
 
+FEWEST = 20  # ours: shapes of one slide, for a mask to be drawn from them alone
+
 
 @dataclass(frozen=True)
 class ShapeConfig:
@@ -136,11 +138,13 @@ class ShapeDatabase:
     config : ShapeConfig
     classes : int (n,), optional
         Class of the cell that each shape was cut from, where classes are to be kept apart.
+    slides : int (n,), optional
+        Number of the slide that each shape was cut from, where the shapes of a mask are to come from one.
 
     Raises
     ------
     ValueError
-        If there is no shape, or one of them has no pixel or lies in several pieces, or has no class.
+        If there is no shape, or one of them has no pixel or lies in several pieces, or has no class or slide.
 
     Notes
     -----
@@ -153,6 +157,7 @@ class ShapeDatabase:
         shapes: Sequence[np.ndarray],
         config: ShapeConfig | None = None,
         classes: Sequence[int] | np.ndarray | None = None,
+        slides: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         if not len(shapes):
             raise ValueError("no cell shape to draw from: the masks hold no complete cell that passes the rules")
@@ -160,11 +165,16 @@ class ShapeDatabase:
         for k, shape in enumerate(self.shapes):
             self._check(shape, f"shapes[{k}]")
         self.config = config or ShapeConfig()
-        self.classes = None if classes is None else np.asarray(classes, dtype=np.int64)
-        if self.classes is not None and self.classes.shape != (len(shapes),):
-            raise ValueError(f"classes has shape {self.classes.shape} for {len(shapes)} shapes; needed is one for each")
+        self.classes = self._one_each(classes, "classes")
+        self.slides = self._one_each(slides, "slides")
         self.dropped: dict[str, int] = {}
         self._soft: list[SoftShape | None] = [None] * len(self.shapes)  # each softened when first drawn
+
+    def _one_each(self, numbers: Sequence[int] | np.ndarray | None, name: str) -> np.ndarray | None:
+        numbers = None if numbers is None else np.asarray(numbers, dtype=np.int64)
+        if numbers is not None and numbers.shape != (len(self.shapes),):
+            raise ValueError(f"{name} has shape {numbers.shape} for {len(self.shapes)} shapes; needed is one for each")
+        return numbers
 
     @staticmethod
     def _check(shape: np.ndarray, name: str) -> None:
@@ -204,6 +214,7 @@ class ShapeDatabase:
         shapes: Sequence[np.ndarray],
         config: ShapeConfig | None = None,
         classes: Sequence[int] | np.ndarray | None = None,
+        slides: Sequence[int] | np.ndarray | None = None,
     ) -> ShapeDatabase:
         """Keep the shapes that are one whole cell by the rules of `ShapeConfig`.
 
@@ -228,8 +239,8 @@ class ShapeDatabase:
         for rule, breaks in rules.items():
             dropped[rule] = int(np.count_nonzero(kept & breaks))
             kept &= ~breaks
-        classes = None if classes is None else np.asarray(classes, dtype=np.int64)[kept]
-        database = cls([shape for (shape, _), keep in zip(whole, kept, strict=True) if keep], config, classes)
+        numbers = (None if x is None else np.asarray(x, dtype=np.int64)[kept] for x in (classes, slides))
+        database = cls([shape for (shape, _), keep in zip(whole, kept, strict=True) if keep], config, *numbers)
         database.dropped = dropped
         return database
 
@@ -239,7 +250,9 @@ class ShapeDatabase:
 
     def scaled(self, factor: float) -> ShapeDatabase:
         """Give the same shapes at another magnification."""
-        return ShapeDatabase([warp(shape, scale=factor) for shape in self.shapes], self.config, self.classes)
+        return ShapeDatabase(
+            [warp(shape, scale=factor) for shape in self.shapes], self.config, self.classes, self.slides
+        )
 
     @cached_property
     def reach_px(self) -> int:
@@ -256,6 +269,16 @@ class ShapeDatabase:
         """Number the shapes that a cell of a class can have, int (m,): all, where none was cut from that class."""
         own = np.flatnonzero(self.classes == kind) if self.classes is not None else ()
         return own if len(own) else np.arange(len(self.shapes))
+
+    def of_slide(self, slide: int, kind: int | None = None) -> np.ndarray:
+        """Number the shapes that a cell of a slide, and of a class, can have, int (m,).
+
+        Those of that class from anywhere, where the slide has none; all, where it has fewer than `FEWEST`.
+        """
+        own = np.flatnonzero(self.slides == slide) if self.slides is not None else np.zeros(0, np.int64)
+        among = self.of_class(kind) if kind is not None else np.arange(len(self.shapes))
+        both = np.intersect1d(own, among, assume_unique=True)
+        return both if len(own) >= FEWEST and len(both) else among
 
     def draw(self, rng: np.random.Generator, among: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """Draw a shape, vary it, and say which one it was.
@@ -289,11 +312,12 @@ class ShapeDatabase:
         return self.draw(rng)[0]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Pack the shapes into two arrays, one bit per pixel, and their classes into a third where they are known."""
+        """Pack the shapes into two arrays, one bit per pixel; what is known of classes and slides is added."""
         bits = np.concatenate([shape.ravel() for shape in self.shapes])
         sizes = np.array([shape.shape for shape in self.shapes], dtype=np.int32)
         arrays = {"shape_bits": np.packbits(bits), "shape_sizes": sizes}
-        return arrays if self.classes is None else {**arrays, "shape_classes": self.classes.astype(np.int32)}
+        known = {"shape_classes": self.classes, "shape_slides": self.slides}
+        return arrays | {name: x.astype(np.int32) for name, x in known.items() if x is not None}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], config: ShapeConfig | None = None) -> ShapeDatabase:
@@ -303,4 +327,4 @@ class ShapeDatabase:
         bits = np.unpackbits(np.asarray(arrays["shape_bits"]), count=int(ends[-1])).astype(bool)
         parts = np.split(bits, ends[:-1])
         shapes = [part.reshape(size) for part, size in zip(parts, sizes, strict=True)]
-        return cls(shapes, config, arrays.get("shape_classes"))
+        return cls(shapes, config, arrays.get("shape_classes"), arrays.get("shape_slides"))

@@ -26,7 +26,7 @@ def tiles(count: int, level: int, groups: int = 3, side: int = 20, kind: str = "
 
 def make(folder, seed=0, **options):
     chosen = {"pairs": 8, "floor_pairs": 4, **options}
-    return blind.make_sheets(tiles(40, 40), tiles(16, 200, kind="p"), np.random.default_rng(seed), folder, **chosen)
+    return blind.make_sheets(tiles(40, 40), tiles(24, 200, kind="p"), np.random.default_rng(seed), folder, **chosen)
 
 
 def tile_in_sheet(folder, number: int, side: str, side_px: int = 20, zoom: int = 2) -> np.ndarray:
@@ -39,15 +39,21 @@ def tile_in_sheet(folder, number: int, side: str, side_px: int = 20, zoom: int =
     return sheet[y : y + size, x : x + size]
 
 
+def is_painted(entry, side: str) -> bool:
+    return entry["painted"] == side if entry["kind"] == "painted" else entry["of"] == "two painted"
+
+
 def test_the_key_says_which_tile_of_the_sheet_is_painted(tmp_path):
     key = make(tmp_path)
     assert key == read_json(tmp_path / "key.json")
     assert [entry["pair"] for entry in key["pairs"]] == list(range(1, 13))
     assert sorted(entry["kind"] for entry in key["pairs"]) == ["floor"] * 4 + ["painted"] * 8
+    # A look that is never on both sides would be the painted one.
+    assert sorted(e["of"] for e in key["pairs"] if "of" in e) == ["two painted"] * 2 + ["two real"] * 2
     for entry in key["pairs"]:
         for side in blind.SIDES:
             bright = tile_in_sheet(tmp_path, entry["pair"], side).mean() > 120
-            assert bright == (entry["kind"] == "painted" and entry["painted"] == side)
+            assert bright == is_painted(entry, side)
             assert entry[side].startswith("p" if bright else "r")
 
 
@@ -90,8 +96,7 @@ def test_no_field_is_shown_twice_nor_both_real_and_painted(tmp_path, monkeypatch
     for entry in key["pairs"]:
         for side in blind.SIDES:
             name, row, column = entry[side].replace(" at", ",").split(", ")
-            of_painted = entry["kind"] == "painted" and entry["painted"] == side
-            sources[of_painted].append((name, int(row), int(column)))
+            sources[is_painted(entry, side)].append((name, int(row), int(column)))
     assert not {name for name, *_ in sources[True]} & {name for name, *_ in sources[False]}
     shown = sources[True] + sources[False]
     for k, (name, row, column) in enumerate(shown):

@@ -216,3 +216,19 @@ def test_a_set_without_the_first_class_has_styles():
     assert styles.sample(np.random.default_rng(0), np.array([0, 2, 2, 2]))[0].shape == (4, 3)
     with pytest.raises(ValueError, match="no cells"):
         Styles.fit([np.eye(3, dtype=np.float32)], 2, kinds=kinds, cell_classes=1)
+
+
+def test_a_named_smear_lends_all_looks(features):
+    styles = Styles.fit(features, clusters=3)
+    for smear in range(6):
+        drawn, _ = styles.sample(np.random.default_rng(smear), 20, smear=smear)
+        assert (drawn[1:, None] == features[smear][None, 1:]).all(axis=2).any(axis=1).all()
+        np.testing.assert_array_equal(drawn[0], features[smear][0])
+
+
+def test_smears_are_drawn_by_how_much_of_a_style_they_have(features):
+    styles = Styles.fit(features, clusters=3)
+    rng = np.random.default_rng(0)
+    for style in range(3):
+        assert {styles.draw_smear(rng, style) for _ in range(30)} == set(np.flatnonzero(styles.shares[:, style]))
+    assert {styles.draw_smear(rng) for _ in range(100)} == set(range(6))

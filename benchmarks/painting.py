@@ -48,6 +48,7 @@ RECIPE = {  # the paper preset, on crops and with the perceptual network that ne
     "perceptual": "squeezenet",
     "style_draw": "independent",
 }
+DRAWS = 3  # of sampled smears: how much do they differ?
 BLUR_PX, GRID = 1.0, 2.0  # rulers: real smears blurred by this sigma, or with a checkerboard of ± so many grey levels
 
 
@@ -98,7 +99,10 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
     fit, classifier = list(fit), cell_types.load()
     kid = {split: kid_with_floors(classifier, real, {"repainted": repainted, **rulers}, {"sampled": own}, seed=seed)}
     if split != "fit":  # sampled styles and masks are those of the fit part
-        kid["fit"] = kid_with_floors(classifier, fit, {}, {"sampled": own}, seed=seed)
+        draws = {f"sampled, draw {k}": np.random.default_rng([seed, 4, k]) for k in range(2, DRAWS + 1)}
+        shape = real[0].instances.shape
+        more = {name: painting.sample_all(synthesizer, sampled, own_rng, shape) for name, own_rng in draws.items()}
+        kid["fit"] = kid_with_floors(classifier, fit, {}, {"sampled": own, **more}, seed=seed)
     segmenter = painting.train_segmenter(fit, seed, **({"steps": steps} if steps else {}))
     judged = {"real": real, "repainted": repainted, "sampled": own, "flat colours": flat}
     judged["repainted, wrong masks"] = painting.wrong_masks(repainted)
@@ -120,6 +124,7 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
         "nearest_training_image": near,
         "roughness": {kind: roughness(smears) for kind, smears in coloured.items()},
         "lenses": {kind: lens_darkness(smears) for kind, smears in coloured.items()},
+        "sizes": {kind: painting.size_spread(smears) for kind, smears in coloured.items()},
         "mask_fidelity": {kind: painting.mask_fidelity(segmenter, smears) for kind, smears in judged.items()},
         "segmenter": segmenter.config.to_dict(),
         "cpu_seconds": round(time.process_time() - began),
@@ -151,6 +156,9 @@ def show(result: dict[str, Any]) -> None:
     print(f"\nwhere cells overlap, absorbance against a cell's rim ({', '.join(map(str, PERCENTILES))} %)")
     for kind, row in result["lenses"].items():
         print(f"{kind:>24} {row['cells']:4} cells  " + "  ".join(f"{x:.2f}" for x in row["ratio"]))
+    print("\nsizes within a smear (standard deviation over mean), and between smears")
+    for kind, row in result["sizes"].items():
+        print(f"{kind:>24} {row['cells']:4} cells  {row.get('spread', 0):.3f}  {row.get('between', 0):.3f}")
     print("\nmask fidelity: a segmenter trained on real smears")
     for kind, row in result["mask_fidelity"].items():
         names = {"dice": "Dice", "f1_50": "F1@0.5"}

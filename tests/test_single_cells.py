@@ -25,7 +25,7 @@ def drawn(nucleus=(180, 180)):
 
 
 def test_every_type_has_a_colour_that_no_other_is_near():
-    assert len(sc.TYPE_NAMES) == len(sc.TYPE_COLOURS) == len(PREFIXES) + 2
+    assert len(sc.TYPE_NAMES) == len(sc.TYPE_COLOURS) == len(PREFIXES) + 2 + len(sc.TECOM_NAMES)
     grounds = [[0, 0, 0], [255, 255, 255]]
     colours = np.concatenate([sc.TYPE_COLOURS, grounds]).astype(int)
     apart = np.abs(colours[:, None] - colours[None]).max(axis=-1)

@@ -33,7 +33,7 @@ HOLDS = {
     "styles.safetensors": "style features of all cells, backgrounds and objects seen, and their clusters; float16",
     "layout.safetensors": "outlines of cells, one bit per pixel, and their slides",
     "objects.safetensors": "outlines of incidental objects, one bit per pixel, and how many a smear has",
-    "camera.safetensors": "per smear: coefficients of its light, offsets of its colours, power spectrum of its grain, its quality as JPEG",
+    "camera.safetensors": "per smear: its light, offsets of its colours, spectrum of its grain, quality as JPEG",
     "history.json": "losses of the training, averaged",
     "previews": "painted during the training; no real picture",
     CONFIG: "settings, layout statistics, and the hash of every other file",

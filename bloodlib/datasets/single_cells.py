@@ -14,7 +14,7 @@ from ..derive import DeriveConfig, channel_absorbance
 from ..sampler.shapes import contact_share, fill_and_solidity
 from ..smears import Smear
 from ..statistics import measure_cells
-from . import chula_rbc12, pbc_subset
+from . import chula_rbc12, pbc_subset, wbc_segmentation
 from .pbc_subset import PREFIXES
 
 WHITE_NAMES = (
@@ -32,8 +32,10 @@ WHITE_NAMES = (
     "segmented neutrophil",
     "platelet",
 )  # one per prefix of pbc_subset; not all are white cells: erythroblasts and platelets come with them
+TECOM_NAMES = tuple(f"{name} (Tecom)" for name in wbc_segmentation.TYPE_NAMES)  # their stain and light are others
 RED_CELL, BACKGROUND = len(WHITE_NAMES), len(WHITE_NAMES) + 1
-TYPE_NAMES = (*WHITE_NAMES, "red blood cell", "background")
+TECOM = BACKGROUND + 1  # the first of them
+TYPE_NAMES = (*WHITE_NAMES, "red blood cell", "background", *TECOM_NAMES)
 # Ours, as the thesis prints none: any two differ by at least 127 in one channel, none is black (what is blacked out)
 # or white (the ground of a layout).
 TYPE_COLOURS = np.array(
@@ -53,11 +55,18 @@ TYPE_COLOURS = np.array(
         (128, 128, 0),
         (255, 128, 128),
         (0, 128, 128),
+        (128, 0, 128),
+        (128, 255, 128),
+        (128, 128, 255),
+        (255, 255, 128),
+        (255, 128, 255),
     ],
     dtype=np.uint8,
 )
 FIELD_PX = 256  # the thesis'; at the scale of pbc_subset, where the largest white cells are 240 px wide
 RED_CELL_PX = 74.0  # measured: width of red cells there (`bloodlib.evaluators.cell_types`)
+TECOM_SCALE = 1.75  # measured: median widths of the four types that both have are 1.67 to 1.80 times as large in PBC
+PER_TECOM_TYPE = 50  # ours: as many as PBC has; more than half of the Tecom cells are neutrophils
 FOLDS = 5  # ours: a fifth is held out, as in pbc_subset
 GROUND_ABSORBANCE = 0.05  # ours: below it there is no cell
 LEAST_GROUND = 0.2  # ours: share of the picture; a ground with less is left out
@@ -232,12 +241,13 @@ def cut_red_cells(smears: Iterable[Smear], per_smear: int = 1) -> list[SingleCel
 
 
 def load(fold: int = 0) -> tuple[list[SingleCell], list[SingleCell]]:
-    """Cut out the single cells of every type that `pbc_subset` and `chula_rbc12` give.
+    """Cut out the single cells of every type that `pbc_subset`, `chula_rbc12` and `wbc_segmentation` give.
 
     Parameters
     ----------
     fold : int
-        Which fifth is held out, 0 to 4; 0 is the test part of `bloodlib.datasets.pbc_subset`.
+        Which fifth is held out, 0 to 4; 0 is the test part of `pbc_subset` and, of the Tecom cells that are taken,
+        that of `wbc_segmentation`.
 
     Returns
     -------
@@ -253,7 +263,9 @@ def load(fold: int = 0) -> tuple[list[SingleCell], list[SingleCell]]:
     -----
     Masks of pbc_subset are derived (`derive_white_cell`); pictures where none is found are left out. The grounds are
     those of every thirteenth picture (`derive_ground`). Red cells: one per smear of Chula, held out by
-    appearance group. No patients are known for pbc_subset, so both parts may share some. Book: chapter 14.
+    appearance group. Tecom's cells are cut by the experts' trimaps and are types of their own, since another
+    microscope and stain have another look. No patients are known for white cells, so both parts may share some.
+    Book: chapter 14.
     """
     if fold not in range(FOLDS):
         raise ValueError(f"fold is {fold!r}; allowed are 0 to {FOLDS - 1}")
@@ -290,4 +302,11 @@ def _all_cells() -> tuple[tuple[int, SingleCell], ...]:
     groups = sorted(set(smears.groups))
     for smear in smears:
         cut += [(groups.index(smear.group) % FOLDS, cell) for cell in cut_red_cells([smear])]
+    of_type = [0] * len(TECOM_NAMES)
+    for cell in wbc_segmentation.load("all", "tecom"):
+        number = of_type[cell.kind]
+        of_type[cell.kind] += 1
+        if number < PER_TECOM_TYPE:
+            fold = (number - wbc_segmentation.HELD_OUT) % FOLDS
+            cut.append((fold, in_field(cell.image, cell.trimap > 0, TECOM + cell.kind, cell.name, TECOM_SCALE)))
     return tuple(cut)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ..sampler.shapes import ShapeConfig, contact_share
 from ..smears import Smear
 from ..statistics import Table1, measure_cells
 from . import metrics
@@ -87,6 +88,37 @@ def colours(smears: Sequence[Smear]) -> Colours:
         cell_texture=tuple(np.concatenate(inside).mean(axis=0).tolist()),
         background_texture=tuple(np.mean(spreads, axis=0).tolist()),
     )
+
+
+def size_spread(smears: Sequence[Smear]) -> dict[str, float]:
+    """Measure how much the sizes of cells differ within a smear.
+
+    Returns
+    -------
+    dict
+        ``cells``; ``spread``: standard deviation of their equivalent diameters, as a share of the mean, averaged
+        over smears; ``between``: standard deviation of the smears' mean diameters, as a share of the mean of all.
+
+    Notes
+    -----
+    Whole cells that touch no other and are a quarter to two and a half times as large as the smear's median: no
+    fragments, platelets or pairs.
+    """
+    count, spreads, means = 0, [], []
+    for smear in smears:
+        lone = measure_cells(smear.instances).complete & (contact_share(smear.instances) == 0)
+        area = np.bincount(smear.instances.ravel(), minlength=len(lone) + 1)[1:][lone]
+        middle = np.median(area) if len(area) else 0.0
+        area = area[(area >= ShapeConfig.min_area * middle) & (area <= ShapeConfig.max_area * middle)]
+        if len(area) > 1:
+            diameter = 2 * np.sqrt(area / np.pi)
+            count += len(area)
+            spreads.append(diameter.std() / diameter.mean())
+            means.append(diameter.mean())
+    if not means:
+        return {"cells": 0}
+    between = float(np.std(means) / np.mean(means))
+    return {"cells": count, "spread": round(float(np.mean(spreads)), 4), "between": round(between, 4)}
 
 
 def nearest_distances(tiles: Sequence[Tile], training: Sequence[Smear]) -> np.ndarray:

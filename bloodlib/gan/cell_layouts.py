@@ -18,11 +18,11 @@ from ..sampler.masks import MaskGenerator
 from ..sampler.outlines import largest_piece, warp
 from ..sampler.placement import PlacementConfig
 from ..sampler.shapes import ShapeConfig, ShapeDatabase
-from ..smears import relabel
+from .overlaps import layers
 
 OUTLINES = "outlines.json"
 RELEASED = "single_cells-laptop"
-CELL_NAMES = TYPE_NAMES[:BACKGROUND]  # categories of the annotations: the background is none
+CELL_NAMES = TYPE_NAMES[:BACKGROUND]  # categories of the annotations: no background, no cells of another microscope
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +47,17 @@ class GraphConfig:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Hold one layout: instances int32 (H, W) numbered 1..n, kinds int (n,), and what the discard rule looks at."""
+    """Hold one layout: instances int32 (H, W) numbered 1..n, kinds int (n,), and what the discard rule looks at.
+
+    ``layers`` int32 (H, W): where cells lie on others on purpose, all cells whole, in layers in each of which none lies
+    on another, numbered as in ``instances``, which has what is seen of them; else none.
+    """
 
     instances: np.ndarray
     kinds: np.ndarray
     overlaps: bool
     cut: bool
+    layers: tuple[np.ndarray, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -61,8 +66,8 @@ class Drawn:
 
 
 def outlines_of(cells: Sequence[SingleCell]) -> list[Outline]:
-    """Crop the outlines of cells, grounds left out."""
-    return [Outline(cell.kind, largest_piece(cell.mask)) for cell in cells if cell.kind != BACKGROUND]
+    """Crop the outlines of cells that smears are composed of: no grounds, no types of another microscope."""
+    return [Outline(cell.kind, largest_piece(cell.mask)) for cell in cells if cell.kind < BACKGROUND]
 
 
 def write_outlines(path: Path, outlines: Sequence[Outline], tolerance_px: float = 0.7) -> None:
@@ -137,9 +142,7 @@ def draw_layout(
         instances[window][seen] = len(kinds)
         if not whole and (overlaps or cut):
             break
-    present = np.unique(instances)
-    instances, _ = relabel(instances)
-    return Drawn(instances, np.array(kinds)[present[present > 0] - 1], overlaps, cut)
+    return _numbered(Drawn(instances, np.array(kinds), overlaps, cut))
 
 
 def draw_dense(
@@ -148,6 +151,8 @@ def draw_dense(
     shape: tuple[int, int],
     coverage: float,
     red_share: float = 0.8,
+    overlap: float = 0.0,
+    overlap_share: float = 1.0,
 ) -> Drawn:
     """Lay cells out by the adhesion law of `bailo2019`, up to a coverage, every cell at about the size it was cut out.
 
@@ -160,6 +165,9 @@ def draw_dense(
     coverage : float
         Share of the picture under cells that is aimed at, 0 to 1.
     red_share : float
+    overlap, overlap_share : float
+        Greatest share of a cell that another may cover, and share of the cells that may lie on others, as in
+        `bloodlib.sampler.config.MaskConfig`.
 
     Notes
     -----
@@ -175,17 +183,31 @@ def draw_dense(
     database = ShapeDatabase([outline.shape for outline in chosen], varied)
     cell_px = float(np.mean([2 * np.sqrt(outline.shape.sum() / np.pi) for outline in chosen]))
     count = coverage * shape[0] * shape[1] / float(database.areas().mean())
-    masks = MaskGenerator(database, MaskConfig(count, 0.0, shape, PlacementConfig(cell_size_px=cell_px), varied))
-    mask = masks.draw(rng, shape, round(count))
+    placement = PlacementConfig(cell_size_px=cell_px)
+    config = MaskConfig(
+        count, 0.0, shape, placement, varied, overlap=overlap, overlap_share=overlap_share if overlap else 1.0
+    )
+    mask = MaskGenerator(database, config).draw(rng, shape, round(count))
     kinds = np.array([chosen[k].kind for k in mask.shape_ids], dtype=np.int64)
-    seen = np.bincount(mask.instances.ravel(), minlength=mask.placed + 1)[1:] > 0
-    return Drawn(relabel(mask.instances)[0], kinds[seen], overlaps=False, cut=True)
+    whole = tuple(layers(mask.amodal, shape)) if overlap else ()
+    return _numbered(Drawn(mask.instances, kinds, overlaps=bool(overlap), cut=True, layers=whole))
+
+
+def _numbered(drawn: Drawn) -> Drawn:
+    """Number the cells that are seen 1..n, and leave out the others."""
+    present = np.unique(drawn.instances)
+    present = present[present > 0]
+    lookup = np.zeros(len(drawn.kinds) + 1, np.int32)
+    lookup[present] = np.arange(1, len(present) + 1)
+    whole = tuple(lookup[layer] for layer in drawn.layers)
+    return replace(drawn, instances=lookup[drawn.instances], kinds=drawn.kinds[present - 1], layers=whole)
 
 
 def to_scale(drawn: Drawn, side_px: int) -> Drawn:
     """Bring a layout from fields of 256 px to fields of `side_px`; what vanishes is left out."""
-    scale = side_px / FIELD_PX
-    size = tuple(round(scale * s) for s in drawn.instances.shape[::-1])
-    small = cv2.resize(drawn.instances.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
-    present = np.unique(small)
-    return replace(drawn, instances=relabel(small)[0], kinds=drawn.kinds[present[present > 0] - 1])
+    size = tuple(round(side_px / FIELD_PX * s) for s in drawn.instances.shape[::-1])
+
+    def shrunk(ids: np.ndarray) -> np.ndarray:
+        return cv2.resize(ids.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+
+    return _numbered(replace(drawn, instances=shrunk(drawn.instances), layers=tuple(map(shrunk, drawn.layers))))

@@ -103,25 +103,34 @@ def compose(
     Smear
         With a class for every cell, a position in `CELL_NAMES` of `bloodlib.gan.cell_layouts`;
         `bloodlib.io.coco.write_coco` writes it down.
+
+    Notes
+    -----
+    Where the layout has layers, every cell is painted whole, and of two that cover a place the darker counts, as in
+    `bloodlib.gan.overlaps`.
     """
     side = painter.config.side_px
     layout = np.full((*drawn.instances.shape, 3), 255 if white_boxes else 0, np.uint8)
     layout[drawn.instances > 0] = TYPE_COLOURS[drawn.kinds[drawn.instances[drawn.instances > 0] - 1]]
     image = ground[: layout.shape[0], : layout.shape[1]].astype(np.float32)
-    for k, box in enumerate(ndimage.find_objects(drawn.instances), start=1):
-        shape = drawn.instances[box] == k
-        height, width = (min(s, side) for s in shape.shape)
-        shape, window = (
-            shape[:height, :width],
-            (slice(box[0].start, box[0].start + height), slice(box[1].start, box[1].start + width)),
-        )
-        top, left = (side - height) // 2, (side - width) // 2
-        label = np.zeros((side, side, 3), np.uint8)
-        colours = layout[window] if white_boxes else np.where(shape[..., None], layout[window], 0)
-        label[top : top + height, left : left + width] = colours
-        cell = painter.paint(label[None], rng)[0, top : top + height, left : left + width]
-        depth = cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-        share = (np.clip(depth / (blend_px + 1), 0, 1) if blend_px else shape.astype(np.float32))[..., None]
-        image[window] = share * cell + (1 - share) * image[window]
+    below = np.zeros(drawn.instances.shape, dtype=bool)  # where cells lie already
+    for ids in drawn.layers or (drawn.instances,):
+        for k, box in enumerate(ndimage.find_objects(ids), start=1):
+            if box is None:
+                continue
+            shape = ids[box] == k
+            height, width = (min(s, side) for s in shape.shape)
+            shape = shape[:height, :width]
+            window = slice(box[0].start, box[0].start + height), slice(box[1].start, box[1].start + width)
+            top, left = (side - height) // 2, (side - width) // 2
+            label = np.zeros((side, side, 3), np.uint8)
+            colours = layout[window] if white_boxes else np.where(shape[..., None], TYPE_COLOURS[drawn.kinds[k - 1]], 0)
+            label[top : top + height, left : left + width] = colours
+            cell = painter.paint(label[None], rng)[0, top : top + height, left : left + width]
+            depth = cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+            share = (np.clip(depth / (blend_px + 1), 0, 1) if blend_px else shape.astype(np.float32))[..., None]
+            cell = np.where(below[window][..., None], np.minimum(cell, image[window]), cell)  # the darker counts
+            image[window] = share * cell + (1 - share) * image[window]
+        below |= ids > 0
     classes = drawn.kinds.astype(np.int64)
     return Smear(np.clip(image, 0, 255).round().astype(np.uint8), drawn.instances, classes, name=name)

@@ -81,11 +81,23 @@ def size_ranges(
     return {kind: (least * float(np.quantile(a, low)), most * float(np.quantile(a, high))) for kind, a in areas.items()}
 
 
+def whole_areas(drawn: Drawn) -> np.ndarray:
+    """Count the pixels of every cell, also those that others cover, int64 (n,)."""
+    counted = [np.bincount(ids.ravel(), minlength=len(drawn.kinds) + 1) for ids in drawn.layers or (drawn.instances,)]
+    return np.sum(counted, axis=0)[1:]
+
+
+def covered_cells(drawn: Drawn) -> float:
+    """Give the share of cells that another covers in part; NaN where there is no cell."""
+    seen = np.bincount(drawn.instances.ravel(), minlength=len(drawn.kinds) + 1)[1:]
+    return float((seen < whole_areas(drawn)).mean()) if len(drawn.kinds) else float("nan")
+
+
 def strange_sizes(drawn: Drawn, ranges: dict[int, tuple[float, float]]) -> float:
     """Give the share of cells, those at the border left out, whose area lies out of the range of their type."""
     instances = drawn.instances
     edge = np.unique(np.concatenate([instances[0], instances[-1], instances[:, 0], instances[:, -1]]))
-    areas = np.bincount(instances.ravel(), minlength=len(drawn.kinds) + 1)[1:]
+    areas = whole_areas(drawn)
     whole = ~np.isin(np.arange(1, len(drawn.kinds) + 1), edge)
     out = [
         not ranges[int(kind)][0] <= area <= ranges[int(kind)][1]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import ResizeConvolution
+
 LOSSES = ("gan", "l1", "discriminator")
 KERAS_SLOPE = 0.3  # of Keras' LeakyReLU, which the thesis leaves at its default; pix2pix itself has 0.2
 DROPPED_BLOCKS, DROPOUT = 3, 0.5  # the thesis'
@@ -28,11 +30,11 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Double the sides: transposed convolution 4×4 of stride 2, normalisation, maybe dropout, ReLU."""
+    """Double the sides, as `doubling` does; normalisation, maybe dropout, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, *, dropout: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, dropout: bool, upsample: str = "transposed") -> None:
         super().__init__()
-        self.convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+        self.convolution = doubling(inputs, outputs, upsample, bias=False)
         self.norm = nn.InstanceNorm2d(outputs, affine=True, eps=1e-3)
         self.dropout = dropout
 
@@ -44,6 +46,13 @@ class Up(nn.Module):
         return F.relu(x)
 
 
+def doubling(inputs: int, outputs: int, upsample: str, *, bias: bool) -> nn.Module:
+    """Give what doubles the sides: a transposed convolution 4×4 of stride 2, or pixels repeated and convolved 3×3."""
+    if upsample == "resize":
+        return ResizeConvolution(inputs, outputs, "zeros")
+    return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+
+
 class UNet(nn.Module):
     """Paint a cell from the outline in the colour of its type.
 
@@ -53,6 +62,8 @@ class UNet(nn.Module):
         Of the square images, a power of 2 from 8 on: the sides are halved down to 1×1.
     filters : int
         Of the first convolution; the thesis' 64.
+    upsample : {"transposed", "resize"}
+        The thesis' transposed convolutions, or ours without a lattice, of the same cost.
 
     Raises
     ------
@@ -69,7 +80,7 @@ class UNet(nn.Module):
     training mode. Book: chapter 14.
     """
 
-    def __init__(self, side_px: int = 256, filters: int = 64) -> None:
+    def __init__(self, side_px: int = 256, filters: int = 64, upsample: str = "transposed") -> None:
         super().__init__()
         halvings = side_px.bit_length() - 1
         if side_px < 8 or side_px != 2**halvings:
@@ -82,9 +93,9 @@ class UNet(nn.Module):
             before = width
         self.up = nn.ModuleList()
         for i, width in enumerate(reversed(widths[:-1])):
-            self.up.append(Up(before, width, dropout=i < DROPPED_BLOCKS))
+            self.up.append(Up(before, width, dropout=i < DROPPED_BLOCKS, upsample=upsample))
             before = 2 * width  # joined with the skip
-        self.last = nn.ConvTranspose2d(before, 3, 4, stride=2, padding=1)
+        self.last = doubling(before, 3, upsample, bias=True)
         initialise(self)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -123,3 +123,22 @@ def test_painted_sets_keep_masks_names_and_slides(parts):
     moved = painting.wrong_masks(parts["test"])
     np.testing.assert_array_equal(moved[-1].instances, parts["test"][0].instances)
     np.testing.assert_array_equal(moved[0].image, parts["test"][0].image)
+
+
+def test_sizes_are_compared_within_a_smear_and_fragments_left_out():
+    rows, columns = np.indices((90, 200))
+
+    def smear(*radii):
+        instances = np.zeros((90, 200), np.int32)
+        for k, radius in enumerate(radii):
+            instances[np.hypot(rows - 45, columns - 25 - 40 * k) <= radius] = k + 1
+        return Smear(np.zeros((90, 200, 3), np.uint8), instances)
+
+    even, mixed = painting.size_spread([smear(12, 12, 12)]), painting.size_spread([smear(10, 12, 14)])
+    assert even == {"cells": 3, "spread": 0.0, "between": 0.0}
+    assert mixed["spread"] == pytest.approx(np.std([10, 12, 14]) / 12, rel=0.03)
+    assert painting.size_spread([smear(12, 12, 12, 4)]) == even  # a fragment is no cell
+    both = painting.size_spread([smear(10, 10), smear(14, 14)])
+    assert (both["spread"], both["cells"]) == (0.0, 4)
+    assert both["between"] == pytest.approx(2 / 12, rel=0.03)
+    assert painting.size_spread([smear()]) == {"cells": 0}

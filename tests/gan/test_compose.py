@@ -20,7 +20,7 @@ from bloodlib.gan.cell_layouts import (
     write_outlines,
 )
 from bloodlib.gan.compose import compose, seamless_ground, tiled_ground
-from bloodlib.gan.composition_measures import border_step, repetition, size_ranges, strange_sizes
+from bloodlib.gan.composition_measures import border_step, covered_cells, repetition, size_ranges, strange_sizes
 from bloodlib.gan.pix2pix_training import preset
 from bloodlib.io.coco import write_coco
 
@@ -172,3 +172,32 @@ def test_strange_sizes_are_counted():
     instances[20:43, 20:43][disc(11)] = 1
     instances[50:91, 50:91][disc(20)] = 2
     assert strange_sizes(Drawn(instances, np.array([RED_CELL, RED_CELL]), False, False), ranges) == 0.5
+
+
+def test_cells_that_lie_on_others_are_painted_whole_and_the_darker_counts():
+    drawn = draw_dense(OUTLINES, np.random.default_rng(0), (1024, 1024), 0.45, overlap=0.3)
+    assert len(drawn.layers) > 1
+    assert 0 < covered_cells(drawn) < 0.9
+    small = to_scale(drawn, 64)
+    for one in (drawn, small):
+        assert set(np.unique(one.instances)) == set(range(len(one.kinds) + 1))
+        first = next(layer for layer in one.layers if (layer > 0).any())
+        assert ((one.instances > 0) == np.any([layer > 0 for layer in one.layers], axis=0)).all()
+        assert first.max() <= len(one.kinds)
+        for k in (1, len(one.kinds)):
+            seen = one.instances == k
+            assert any(((layer == k) >= seen).all() for layer in one.layers)
+    assert covered_cells(draw_dense(OUTLINES, np.random.default_rng(0), (1024, 1024), 0.3)) == 0
+
+    ids = np.zeros((40, 60), np.int32)
+    lower, upper, seen = ids.copy(), ids.copy(), ids.copy()
+    lower[10:30, 5:35], upper[10:30, 25:55] = 1, 2
+    seen[lower > 0], seen[upper > 0] = 1, 2
+    pair = Drawn(seen, np.array([0, RED_CELL]), False, True, (lower, upper))
+    painter = Plain()
+    image = compose(pair, np.full((40, 60, 3), 250, np.uint8), painter, np.random.default_rng(0)).image
+    levels = {kind: 60 + 8 * kind for kind in (0, RED_CELL)}
+    assert image[20, 10, 0] == levels[0]
+    assert image[20, 50, 0] == levels[RED_CELL]
+    assert image[20, 30, 0] == min(levels.values())
+    assert strange_sizes(pair, {0: (600, 600), RED_CELL: (600, 600)}) == 0  # what is hidden counts

@@ -14,6 +14,7 @@ from bloodlib.gan.pix2pix import (
     PatchGAN,
     UNet,
     discriminator_loss,
+    doubling,
     generator_loss,
 )
 from bloodlib.gan.pix2pix_training import CellPainter, CellTrainer, jitter, labels_of, preset
@@ -207,3 +208,17 @@ def test_wrong_settings_are_named():
         preset("smoke", colour=1)
     with pytest.raises(ValueError, match="resize is 'cubic'"):
         preset("smoke", resize="cubic")
+
+
+def test_pixels_repeated_and_convolved_keep_an_even_map_even_and_transposed_convolutions_do_not():
+    torch.manual_seed(0)
+    even = torch.ones(1, 4, 6, 6)
+    spread = {}
+    for upsample in ("resize", "transposed"):
+        doubled = doubling(4, 3, upsample, bias=True)(even).detach()
+        assert doubled.shape == (1, 3, 12, 12)
+        spread[upsample] = float(doubled[..., 2:-2, 2:-2].std(dim=(2, 3)).max())
+    assert spread["resize"] < 1e-6 < 1e-2 < spread["transposed"]
+    with pytest.raises(ValueError, match="upsample is 'sub-pixel'; it can be transposed, resize"):
+        preset("smoke", upsample="sub-pixel")
+    assert preset("paper").upsample == "transposed"  # the thesis'

@@ -1,0 +1,69 @@
+"""The table of claims: every paper is in it, every verdict is one of four, and numbers decide it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from bloodlib._files import write_json
+from tools import claims
+from tools.layout import ROOT
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "could not")
+
+
+@pytest.fixture
+def quoted():
+    return yaml.safe_load((ROOT / "data" / "quoted.yml").read_text())
+
+
+def rows_of(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_all_three_systems_are_judged_and_in_the_four_words(quoted):
+    rows = rows_of(claims.table(ROOT, [], quoted))
+    assert {row[0] for row in rows} == {claims.BAILO, claims.RAO, claims.THESIS}
+    assert all(len(row) == 5 and row[3].startswith(VERDICTS) for row in rows)
+
+
+def test_a_checkout_without_results_says_so(quoted, tmp_path):
+    verdicts = [row[3] for row in rows_of(claims.table(tmp_path, [], quoted))]
+    assert verdicts.count(claims.NOT_STORED) == 7
+
+
+def few(tmp_path, **painted):
+    rows = [
+        {"fold": 0, "each": each, "macro_f1": {"painted": scores, "real": [0.7, 0.7]}}
+        for each, scores in ((0, painted["all_cells"]), (3, painted["three"]), (10, painted["ten"]))
+    ]
+    write_json(tmp_path / "few.json", {"rows": [*rows, {**rows[0], "fold": 1}]})
+    return claims._few(tmp_path / "few.json")
+
+
+def test_few_suffice_if_they_do_as_well_as_all_within_the_spread_of_seeds(tmp_path):
+    everything = [0.5, 0.6]
+    assert few(tmp_path, all_cells=everything, three=[0.52], ten=[0.56]).startswith("reproduced: ")
+    assert few(tmp_path, all_cells=everything, three=[0.3], ten=[0.56]).startswith("partly: ")
+    told = few(tmp_path, all_cells=everything, three=[0.3], ten=[0.4])
+    assert told.startswith("not reproduced: ")
+    assert "0.30 after 3, 0.40 after 10 and 0.55 after all cells" in told
+
+
+def test_augmentation_is_judged_over_all_seeds(tmp_path):
+    def arm(*scores):
+        return {"by_seed": {"nucleus": list(scores)}}
+
+    def judged(painted):
+        arms = {"real": arm(0.8, 0.8), "real, geometric and noise": arm(0.7, 0.9), "real and painted": arm(*painted)}
+        write_json(tmp_path / "cycle.json", {"augmentation": {"arms": arms}})
+        return claims._augmentation(tmp_path / "cycle.json").split(":")[0]
+
+    assert judged((0.8, 0.95)) == "reproduced"
+    assert judged((0.6, 0.85)) == "not reproduced"
+    assert judged((0.8, 0.85)) == "could not be told"
+
+
+def test_a_loss_below_its_balance_is_better_than_random():
+    assert claims._curves({"discriminator_loss": 1.15, "reference": 0.69}).startswith("not reproduced")
+    assert claims._curves({"discriminator_loss": 1.4, "reference": 0.69}).startswith("reproduced")

@@ -122,6 +122,7 @@ def release(trainer: CellTrainer, fit: list, held_out: list, begun: float) -> No
         "cells": len(fit),
         "steps": trainer.step,
         "steps_asked_for": trainer.total,
+        "training_seconds": round(sum(history["seconds"])),
         "epochs": round(trainer.step * trainer.config.batch / len(fit), 2),
         "every": every,
         "curves": curves,

@@ -130,6 +130,10 @@ def _add_masks(below) -> None:
     masks.add_argument("--overlap", type=float, default=0.0, help="share of a cell that another may cover")
     masks.add_argument("--overlap-share", type=float, default=1.0, help="share of the cells that may lie on others")
     masks.add_argument("--smooth", action="store_true", help="free outlines from pixel steps before they are turned")
+    masks.add_argument("--by-slide", action="store_true", help="draw each mask after one slide: its shapes and numbers")
+    masks.add_argument(
+        "--layout", choices=("given", "fitted"), default="given", help="fit the layout's constants (takes minutes)"
+    )
 
 
 def _add_fit(below) -> None:

@@ -115,8 +115,8 @@ def masks(chosen: argparse.Namespace) -> None:
     """Write synthetic instance masks."""
     from tqdm import tqdm
 
-    names = ("placement", "variant", "core", "weights", "snap", "overlap", "overlap_share", "smooth")
-    options = {name: getattr(chosen, name) for name in names}
+    options = {name: getattr(chosen, name) for name in ("placement", "variant", "core", "weights", "layout")}
+    options |= {name: getattr(chosen, name) for name in ("snap", "overlap", "overlap_share", "smooth", "by_slide")}
     found = load_set(chosen, "fit")
     if chosen.dry_run:
         print(f"would measure {len(found)} smears of {found.title} and write {chosen.count} masks to {chosen.output}")

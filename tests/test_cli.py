@@ -55,14 +55,26 @@ def test_masks_are_written_and_the_same_for_the_same_seed(smears, tmp_path):
 
 
 def test_masks_on_two_workers_by_another_law_are_those_of_the_library(smears, tmp_path, capsys):
-    law = ["--placement", "adhesion", "--variant", "first", "--core", "zero", "--weights", "equal", "--overlap", "0.2"]
+    law = [
+        "--placement",
+        "adhesion",
+        "--variant",
+        "first",
+        "--core",
+        "zero",
+        "--weights",
+        "equal",
+        "--overlap",
+        "0.2",
+        "--by-slide",
+    ]
     folder = tmp_path / "out"
     arguments = ["masks", str(smears), "-n", "3", "--size", "200x150", "--workers", "2", *law, "-o", str(folder)]
     assert cli.main(arguments) == 0
     out, err = capsys.readouterr()
     assert f"3 masks in {folder}" in out
     assert "3/3" in err
-    options = {"variant": "first", "core": "zero", "weights": "equal", "overlap": 0.2}
+    options = {"variant": "first", "core": "zero", "weights": "equal", "overlap": 0.2, "by_slide": True}
     masks = bloodlib.MaskGenerator.fit(bloodlib.load(smears), **options)
     expected = masks.draw(np.random.default_rng([0, 2]), (150, 200))
     assert np.array_equal(read_instances(folder / "instances" / "00002.png"), expected.instances)

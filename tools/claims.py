@@ -144,19 +144,6 @@ def _augmentation(path: Path) -> str:
     )
 
 
-def _graph(path: Path) -> str:
-    if not path.is_file():
-        return NOT_STORED
-    slides = list(read_json(path)["groups"].values())
-    far = {n: [slide["layouts"][n]["distance"]["all"] for slide in slides] for n in (GRAPH, UNIFORM)}
-    nearer = sum(g < u for g, u in zip(far[GRAPH], far[UNIFORM], strict=True))
-    word = "reproduced" if nearer == len(slides) else "partly" if 2 * nearer > len(slides) else "not reproduced"
-    return (
-        f"{word}: nearer than uniform placement on {nearer} of {len(slides)} test slides "
-        f"(mean distance {np.mean(far[GRAPH]):.1f} against {np.mean(far[UNIFORM]):.1f})"
-    )
-
-
 def _few(path: Path) -> str:
     if not path.is_file():
         return NOT_STORED
@@ -197,14 +184,21 @@ def _layout(path: Path) -> str:
     if not path.is_file():
         return NOT_STORED
     slides = list(read_json(path)["groups"].values())
-    far = {n: [slide["layouts"][n]["distance"]["all"] for slide in slides] for n in (ADHESION, UNIFORM)}
-    nearer = sum(a < u for a, u in zip(far[ADHESION], far[UNIFORM], strict=True))
     rejected = sum(slide["layouts"][ADHESION]["p"]["all together"] <= 0.05 for slide in slides)
+    return f"{_against_uniform(slides, ADHESION)}; {rejected} slides still tell it from real cells"
+
+
+def _graph(path: Path) -> str:
+    return _against_uniform(list(read_json(path)["groups"].values()), GRAPH) if path.is_file() else NOT_STORED
+
+
+def _against_uniform(slides: list[dict[str, Any]], layout: str) -> str:
+    far = {n: [slide["layouts"][n]["distance"]["all"] for slide in slides] for n in (layout, UNIFORM)}
+    nearer = sum(a < u for a, u in zip(far[layout], far[UNIFORM], strict=True))
     word = "reproduced" if nearer == len(slides) else "partly" if 2 * nearer > len(slides) else "not reproduced"
     return (
-        f"{word}: nearer than uniform on {nearer} of {len(slides)} test slides (mean distance "
-        f"{np.mean(far[ADHESION]):.1f} against {np.mean(far[UNIFORM]):.1f}); "
-        f"{rejected} slides still tell it from real cells"
+        f"{word}: nearer than uniform placement on {nearer} of {len(slides)} test slides (mean distance "
+        f"{np.mean(far[layout]):.1f} against {np.mean(far[UNIFORM]):.1f})"
     )
 
 

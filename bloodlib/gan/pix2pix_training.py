@@ -19,7 +19,7 @@ from .._files import package_data, read_json, replacing, sha256, write_json
 from ..datasets.single_cells import TYPE_NAMES, SingleCell
 from .cell_layouts import RELEASED
 from .config import UPSAMPLING, chosen
-from .loop import OneStage
+from .loop import OneStage, learning_rate_factor
 from .pix2pix import LOSSES, CellObjective, PatchGAN, UNet
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -41,6 +41,7 @@ class Pix2pixConfig:
     batch: int = 1  # the thesis'
     epochs: int = 200  # ours: the thesis does not say; its curves no longer change after 100
     learning_rate: float = 2e-4  # the thesis'
+    constant: float = 1.0  # share of the steps at that rate, which then falls to 0; the thesis' never falls
     betas: tuple[float, float] = (0.5, 0.999)  # the thesis'
     precision: str = "auto"  # ours: see bloodlib.gan.precision
     checkpoint_every: int = 500  # ours, steps
@@ -54,6 +55,8 @@ class Pix2pixConfig:
             raise ValueError(f"side_px is {self.side_px!r}; at least 32 is needed, or the discriminator has one patch")
         if self.smallest is not None and not 0 < self.smallest <= self.jitter:
             raise ValueError(f"smallest is {self.smallest!r}; needed is a factor above 0, at most jitter={self.jitter}")
+        if not 0 <= self.constant <= 1:
+            raise ValueError(f"constant is {self.constant!r}; a share of the steps from 0 to 1 is needed")
         for name in ("batch", "epochs", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; at least 1 is needed")
@@ -77,8 +80,9 @@ PRESETS = {
         resize="area",
         upsample="resize",
         batch=4,
-        epochs=24,
+        epochs=30,
         learning_rate=5e-4,
+        constant=0.8,
         checkpoint_every=100,
     ),
     # The thesis' own sizes, for a GPU.
@@ -180,6 +184,10 @@ class CellTrainer(OneStage):
             ).to(self.fabric.device)
         self.total = max(1, config.epochs * len(cells) // config.batch)
         self._open(tensorboard_every=0)
+
+    def rate(self) -> float:
+        """Give the learning rate of the present step."""
+        return self.config.learning_rate * learning_rate_factor(self.step, self.total, self.config.constant)
 
     @property
     def painter(self) -> CellPainter:

@@ -21,13 +21,14 @@ from bloodlib.datasets import single_cells as sets
 from bloodlib.datasets.single_cells import RED_CELL, TYPE_NAMES, SingleCell
 from bloodlib.evaluators import morphology
 from bloodlib.evaluators import single_cells as judged
+from bloodlib.evaluators.cell_types import CellTypes
 from bloodlib.evaluators.significance import RESAMPLES
 from bloodlib.gan.pix2pix_training import CellPainter, CellTrainer, labels_of, preset
 
 COMMAND = "python -m benchmarks.single_cells"
 FOLDER, PICTURE = Path("build/single_cells"), Path("book/_static/few_cells.jpg")
 STEPS = 1200  # of every training here, at a constant rate: the released painter's went on from there
-SEEDS, JUDGE_STEPS, PAINTED = 3, 300, 40
+SEEDS, JUDGE_STEPS, PAINTED = 3, 100, 40
 SHOWN = ("eosinophil", "erythroblast", "lymphocyte", "neutrophil", "platelet", "red blood cell", "monocyte (Tecom)")
 
 
@@ -70,6 +71,7 @@ def train() -> None:
 def judge() -> None:
     """Ask classifiers about real and painted cells, and train them with and without painted ones."""
     begun, rows, sheet = time.process_time(), [], []
+    judges: dict[tuple[int, int], CellTypes] = {}  # trained on all real cells of a fold
     for one in (*SWAPPED, *FEW):
         cells, (fit, held_out) = one.cells(), sets.load(one.fold)
         painter, rng = one.painter(cells), np.random.default_rng([0, 31])
@@ -82,7 +84,10 @@ def judge() -> None:
         scores: dict[str, list[float]] = {"real": [], "painted": []}
         tables: dict[str, list[np.ndarray]] = {"without": [], "with": []}
         for seed in range(SEEDS):
-            model = morphology.train(real, judged.CLASSES, seed=seed, steps=JUDGE_STEPS)
+            key = one.fold, seed
+            if key not in judges:
+                judges[key] = morphology.train(real, judged.CLASSES, seed=seed, steps=JUDGE_STEPS)
+            model = judges[key]
             for name, tiles in (("real", asked), ("painted", painted)):
                 table = morphology.confusion(tiles.kinds, morphology.classify(model, tiles), judged.CLASSES)
                 scores[name].append(round(float(morphology.macro_f1(table, scored)), 4))

@@ -39,9 +39,12 @@ class Training:
     fold: int = 0
     each: int = 0
     subset: int = 0
+    released: bool = False  # the released painter, which took more steps
 
     @property
     def name(self) -> str:
+        if self.released:
+            return "released"
         return f"few-{self.each}-{self.subset}" if self.each else f"fold-{self.fold}-at-{STEPS}"
 
     def cells(self) -> list[SingleCell]:
@@ -50,6 +53,8 @@ class Training:
 
     def painter(self, cells: Sequence[SingleCell]) -> CellPainter:
         """Train until done, or find what is trained."""
+        if self.released:
+            return CellPainter.load()
         config = preset("laptop")
         if self.each:
             config = preset("laptop", epochs=-(-STEPS * config.batch // len(cells)), constant=1.0)
@@ -58,7 +63,7 @@ class Training:
         return trainer.painter
 
 
-SWAPPED = (Training(0), Training(1))
+SWAPPED = (Training(0), Training(1), Training(released=True))
 FEW = (Training(each=10), Training(each=3), Training(each=10, subset=1), Training(each=3, subset=1))
 
 
@@ -68,68 +73,74 @@ def train() -> None:
         one.painter(one.cells())
 
 
+def judge_one(one: Training, judges: dict[tuple[int, int], CellTypes]) -> tuple[dict, list[np.ndarray]]:
+    """Ask classifiers about held-out cells, real and painted, and train them with and without painted ones.
+
+    Returns
+    -------
+    dict
+        What is stored.
+    list of uint8 (side, n · side, 3)
+        The labels of some held-out cells, and what was painted on them.
+    """
+    cells, (fit, held_out) = one.cells(), sets.load(one.fold)
+    painter, rng = one.painter(cells), np.random.default_rng([0, 31])
+    held_out = judged.without_ground(held_out)
+    scored = [k for k in np.unique([cell.kind for cell in held_out]).tolist() if k != RED_CELL]
+    real, asked = judged.to_tiles(judged.without_ground(fit)), judged.to_tiles(held_out)
+    painted = judged.repaint(painter, held_out, rng)
+    learnt = judged.without_ground(cells)
+    more, own = judged.paint_more(painter, learnt, PAINTED, rng), judged.to_tiles(learnt)
+    scores: dict[str, list[float]] = {"real": [], "painted": []}
+    tables: dict[str, list[np.ndarray]] = {"without": [], "with": []}
+    for seed in range(SEEDS):
+        if (one.fold, seed) not in judges:
+            judges[one.fold, seed] = morphology.train(real, judged.CLASSES, seed=seed, steps=JUDGE_STEPS)
+        known = judges[one.fold, seed]
+        for name, tiles in (("real", asked), ("painted", painted)):
+            table = morphology.confusion(tiles.kinds, morphology.classify(known, tiles), judged.CLASSES)
+            scores[name].append(round(float(morphology.macro_f1(table, scored)), 4))
+        for arm, also in (("without", None), ("with", more)):
+            # The classifier has the same cells as the painter; all of them have been learnt from already.
+            model = known if also is None and not one.each else None
+            model = model or morphology.train(own, judged.CLASSES, also, seed=seed, steps=JUDGE_STEPS)
+            found, _ = morphology.tables_of(asked, morphology.classify(model, asked), judged.CLASSES)
+            tables[arm].append(found)
+    stacked = {arm: np.stack(found) for arm, found in tables.items()}
+    gain = morphology.compare(stacked["with"], stacked["without"], asked.groups, np.random.default_rng(1), scored)
+    gain["macro_f1"] = {
+        arm: round(float(np.mean(morphology.macro_f1(found.sum(axis=1), scored))), 4) for arm, found in stacked.items()
+    }
+    row = {
+        "name": one.name,
+        "fold": one.fold,
+        "each": one.each,
+        "subset": one.subset,
+        "cells": len(cells),
+        "steps": painter.card["steps"] if one.released else STEPS,
+        "held_out": len(held_out),
+        "grey_levels_away": {
+            name: round(float(judged.grey_levels_away(painter, of, np.random.default_rng(2)).mean()), 2)
+            for name, of in (("learnt", learnt), ("held out", held_out))
+        },
+        "macro_f1": scores,
+        "gain": gain,
+    }
+    chosen = [next(cell for cell in held_out if TYPE_NAMES[cell.kind] == name) for name in SHOWN]
+    shown = labels_of(chosen, painter.config)
+    return row, [np.hstack(shown), np.hstack(painter.paint(shown, np.random.default_rng(3)))]
+
+
 def judge() -> None:
-    """Ask classifiers about real and painted cells, and train them with and without painted ones."""
-    begun, rows, sheet = time.process_time(), [], []
+    """Judge every training, store what came out, and draw the picture."""
+    begun, rows, pictures = time.process_time(), [], {}
     judges: dict[tuple[int, int], CellTypes] = {}  # trained on all real cells of a fold
     for one in (*SWAPPED, *FEW):
-        cells, (fit, held_out) = one.cells(), sets.load(one.fold)
-        painter, rng = one.painter(cells), np.random.default_rng([0, 31])
-        held_out = judged.without_ground(held_out)
-        scored = [k for k in np.unique([cell.kind for cell in held_out]).tolist() if k != RED_CELL]
-        real, asked = judged.to_tiles(judged.without_ground(fit)), judged.to_tiles(held_out)
-        painted = judged.repaint(painter, held_out, rng)
-        learnt = judged.without_ground(cells)
-        more = judged.paint_more(painter, learnt, PAINTED, rng)
-        scores: dict[str, list[float]] = {"real": [], "painted": []}
-        tables: dict[str, list[np.ndarray]] = {"without": [], "with": []}
-        for seed in range(SEEDS):
-            key = one.fold, seed
-            if key not in judges:
-                judges[key] = morphology.train(real, judged.CLASSES, seed=seed, steps=JUDGE_STEPS)
-            model = judges[key]
-            for name, tiles in (("real", asked), ("painted", painted)):
-                table = morphology.confusion(tiles.kinds, morphology.classify(model, tiles), judged.CLASSES)
-                scores[name].append(round(float(morphology.macro_f1(table, scored)), 4))
-            for arm, also in (("without", None), ("with", more)):
-                # The classifier has the same cells as the painter; all of them have been learnt from already.
-                if one.each or also is not None:
-                    own = judged.to_tiles(learnt)
-                    model = morphology.train(own, judged.CLASSES, also, seed=seed, steps=JUDGE_STEPS)
-                found, _ = morphology.tables_of(asked, morphology.classify(model, asked), judged.CLASSES)
-                tables[arm].append(found)
-        stacked = {arm: np.stack(found) for arm, found in tables.items()}
-        gain = morphology.compare(stacked["with"], stacked["without"], asked.groups, np.random.default_rng(1), scored)
-        gain["macro_f1"] = {
-            arm: round(float(np.mean(morphology.macro_f1(found.sum(axis=1), scored))), 4)
-            for arm, found in stacked.items()
-        }
-        row = {
-            "name": one.name,
-            "fold": one.fold,
-            "each": one.each,
-            "subset": one.subset,
-            "cells": len(cells),
-            "steps": STEPS,
-            "held_out": len(held_out),
-            "grey_levels_away": {
-                name: round(float(judged.grey_levels_away(painter, of, np.random.default_rng(2)).mean()), 2)
-                for name, of in (("learnt", learnt), ("held out", held_out))
-            },
-            "macro_f1": scores,
-            "gain": gain,
-        }
+        row, pictures[one.name] = judge_one(one, judges)
         rows.append(row)
         print(row, flush=True)
-        if one.subset == 0:
-            chosen = [next(cell for cell in held_out if TYPE_NAMES[cell.kind] == name) for name in SHOWN]
-            shown = labels_of(chosen, painter.config)
-            if not sheet:
-                sheet.append(np.hstack(shown))
-            if one.fold == 0:
-                sheet.append(np.hstack(painter.paint(shown, np.random.default_rng(3))))
-    order = [0, 3, 2, 1]  # outlines, then few to many
-    picture = np.vstack([sheet[k] for k in order])
+    few, several, every = (pictures[one.name] for one in (FEW[1], FEW[0], SWAPPED[0]))
+    picture = np.vstack([few[0], few[1], several[1], every[1]])
     cv2.imwrite(str(PICTURE), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     write_json(
         package_data("results", "composition", "single_cells.json"),

@@ -48,6 +48,7 @@ def test_few_suffice_if_they_do_as_well_as_all_within_the_spread_of_seeds(tmp_pa
     told = few(tmp_path, all_cells=everything, three=[0.3], ten=[0.4])
     assert told.startswith("not reproduced: ")
     assert "0.30 after 3, 0.40 after 10 and 0.55 after all cells" in told
+    assert few(tmp_path, all_cells=[0.2, 0.3], three=[0.3], ten=[0.3]).startswith("could not be told: ")  # too short
 
 
 def test_augmentation_is_judged_over_all_seeds(tmp_path):

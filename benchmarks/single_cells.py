@@ -39,32 +39,40 @@ class Training:
     fold: int = 0
     each: int = 0
     subset: int = 0
-    released: bool = False  # the released painter, which took more steps
+    long: bool = False  # as many steps as the released painter, and a rate that falls to nothing like its; it, for all
 
     @property
     def name(self) -> str:
-        if self.released:
-            return "released"
-        return f"few-{self.each}-{self.subset}" if self.each else f"fold-{self.fold}-at-{STEPS}"
+        if self.each:
+            return f"few-{self.each}-{self.subset}{'-long' * self.long}"
+        return "released" if self.long else f"fold-{self.fold}-at-{STEPS}"
 
     def cells(self) -> list[SingleCell]:
         fit, _ = sets.load(self.fold)
         return judged.few_of_each(fit, self.each, np.random.default_rng([self.each, self.subset])) if self.each else fit
 
-    def painter(self, cells: Sequence[SingleCell]) -> CellPainter:
-        """Train until done, or find what is trained."""
-        if self.released:
-            return CellPainter.load()
-        config = preset("laptop")
+    def painter(self, cells: Sequence[SingleCell]) -> tuple[CellPainter, int]:
+        """Train until done, or find what is trained; give it with its steps."""
+        config, released = preset("laptop"), CellPainter.load()
+        if self.long and not self.each:
+            return released, released.card["steps"]
+        steps = released.card["steps"] if self.long else STEPS
         if self.each:
-            config = preset("laptop", epochs=-(-STEPS * config.batch // len(cells)), constant=1.0)
+            shape = {} if self.long else {"constant": 1.0}
+            config = preset("laptop", epochs=-(-steps * config.batch // len(cells)), **shape)
         trainer = CellTrainer(config, cells, FOLDER / self.name, progress=True)
-        trainer.run(max(0, STEPS - trainer.step))
-        return trainer.painter
+        trainer.run(None if self.long else max(0, STEPS - trainer.step))
+        return trainer.painter, trainer.step
 
 
-SWAPPED = (Training(0), Training(1), Training(released=True))
-FEW = (Training(each=10), Training(each=3), Training(each=10, subset=1), Training(each=3, subset=1))
+SWAPPED = (Training(0), Training(1), Training(long=True))
+FEW = (
+    Training(each=10),
+    Training(each=3),
+    Training(each=10, subset=1),
+    Training(each=3, subset=1),
+    Training(each=10, long=True),
+)
 
 
 def train() -> None:
@@ -84,7 +92,7 @@ def judge_one(one: Training, judges: dict[tuple[int, int], CellTypes]) -> tuple[
         The labels of some held-out cells, and what was painted on them.
     """
     cells, (fit, held_out) = one.cells(), sets.load(one.fold)
-    painter, rng = one.painter(cells), np.random.default_rng([0, 31])
+    (painter, steps), rng = one.painter(cells), np.random.default_rng([0, 31])
     held_out = judged.without_ground(held_out)
     scored = [k for k in np.unique([cell.kind for cell in held_out]).tolist() if k != RED_CELL]
     real, asked = judged.to_tiles(judged.without_ground(fit)), judged.to_tiles(held_out)
@@ -117,7 +125,7 @@ def judge_one(one: Training, judges: dict[tuple[int, int], CellTypes]) -> tuple[
         "each": one.each,
         "subset": one.subset,
         "cells": len(cells),
-        "steps": painter.card["steps"] if one.released else STEPS,
+        "steps": steps,
         "held_out": len(held_out),
         "grey_levels_away": {
             name: round(float(judged.grey_levels_away(painter, of, np.random.default_rng(2)).mean()), 2)

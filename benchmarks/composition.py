@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +30,8 @@ from bloodlib.gan.cell_layouts import (
 from bloodlib.gan.compose import compose, seamless_ground, tiled_ground
 from bloodlib.gan.composition_measures import border_step, covered_cells, repetition, size_ranges, strange_sizes
 from bloodlib.gan.pix2pix_training import CellPainter, CellTrainer, labels_of, pictures_of, preset
+
+from .parts import run_parts
 
 COMMAND = "python -m benchmarks.composition"
 COUNTS, WIDTHS_PX, TRIES = (6, 15, 42), (20.0, 40.0, 74.0), 100
@@ -207,15 +208,5 @@ def composed() -> None:
 PARTS = {"acceptance": acceptance, "masks": masks, "train": train, "composed": composed}
 
 
-def main() -> None:
-    """Run one part or all of them."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=PARTS)
-    only = parser.parse_args().only
-    for name, part in PARTS.items():
-        if only in (None, name):
-            part()
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(COMMAND, __doc__, PARTS)

@@ -6,7 +6,6 @@ rewrites data/results/composition/single_cells.json and the picture; ``--only tr
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from bloodlib.evaluators import single_cells as judged
 from bloodlib.evaluators.cell_types import CellTypes
 from bloodlib.evaluators.significance import RESAMPLES
 from bloodlib.gan.pix2pix_training import CellPainter, CellTrainer, labels_of, preset
+
+from .parts import run_parts
 
 COMMAND = "python -m benchmarks.single_cells"
 FOLDER, PICTURE = Path("build/single_cells"), Path("book/_static/few_cells.jpg")
@@ -43,11 +44,13 @@ class Training:
 
     @property
     def name(self) -> str:
+        """What its folder and its row are called."""
         if self.each:
             return f"few-{self.each}-{self.subset}{'-long' * self.long}"
         return "released" if self.long else f"fold-{self.fold}-at-{STEPS}"
 
     def cells(self) -> list[SingleCell]:
+        """Cut out what it is trained on."""
         fit, _ = sets.load(self.fold)
         return judged.few_of_each(fit, self.each, np.random.default_rng([self.each, self.subset])) if self.each else fit
 
@@ -171,15 +174,5 @@ def judge() -> None:
 PARTS = {"train": train, "judge": judge}
 
 
-def main() -> None:
-    """Run one part or both."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=PARTS)
-    only = parser.parse_args().only
-    for name, part in PARTS.items():
-        if only in (None, name):
-            part()
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(COMMAND, __doc__, PARTS)

@@ -116,7 +116,8 @@ class MaskGenerator:
             Whether shapes keep the class of the cell that they were cut from, so that a mix can be asked for.
         by_slide : bool
             Whether each mask is drawn after one slide (group of smears): its shapes, its number of cells, its constants
-            if they are fitted. The paper draws from all.
+            if they are fitted. The paper draws from all. Fitting takes a quarter of a minute a slide; where it cannot
+            be done (one smear a slide, smears of a few cells), the arguments above are taken and a warning says so.
         **options
             Other fields of `MaskConfig`.
 
@@ -159,7 +160,11 @@ class MaskGenerator:
 
             wanted = None if layout == "fitted" else layout
             if by_slide:
-                own = {name: fit.constants for name, fit in fit_slides(smears, wanted).items()}
+                try:
+                    own = {name: fit.constants for name, fit in fit_slides(smears, wanted).items()}
+                except ValueError as reason:  # one smear a slide, or smears too small: nothing to fit to
+                    told = f"layout: cannot be fitted to these slides, the given constants are taken ({reason})"
+                    warnings.warn(told, stacklevel=2)
             else:
                 layout = fit_layout(smears, wanted).constants
         if isinstance(layout, LayoutConstants):

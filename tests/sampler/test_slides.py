@@ -127,3 +127,12 @@ def test_a_fitted_layout_is_fitted_to_every_slide(smears, monkeypatch):
     masks = MaskGenerator.fit(smears, by_slide=True, layout="fitted")
     assert [slide.placement.core for slide in masks.slides] == ["zero", "zero"]
     assert replace(masks.config.placement, core="zero") != masks.config.placement
+
+
+def test_slides_that_nothing_can_be_fitted_to_keep_the_given_constants(smears):
+    alone = [replace(one, group=f"slide {k}") for k, one in enumerate(smears)]
+    with pytest.warns(UserWarning, match="layout: cannot be fitted to these slides"):
+        masks = MaskGenerator.fit(alone, by_slide=True, layout="fitted")
+    assert len(masks.slides) == 4
+    assert {slide.placement.sigma_px for slide in masks.slides} == {None}
+    assert masks.sample(np.random.default_rng(0)).placed > 0

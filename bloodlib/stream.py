@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -113,6 +115,8 @@ class SyntheticSmears(IterableDataset):
     def __iter__(self) -> Iterator[Any]:
         rank, world_size = self.place
         worker = get_worker_info()
+        if worker:
+            _keep_to_one_thread()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch, position = int(self._epoch[0]), first
         while self.length is None or position < len(self):
@@ -151,6 +155,12 @@ class SyntheticSmears(IterableDataset):
             classes=smear.classes[ids[ids > 0] - 1],
             points=None,
         )
+
+
+def _keep_to_one_thread() -> None:
+    """Let the libraries of a worker use one thread, as torch does there: several workers would wait for each other."""
+    cv2.setNumThreads(0)  # which is one; a forked process that asks for 1 waits for threads that it does not have
+    threadpool_limits(1)
 
 
 def to_tensors(smear: Smear, rng: np.random.Generator | None = None) -> dict[str, Tensor | str]:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 from torch import distributed, multiprocessing
 from torch.utils.data import DataLoader
 
@@ -50,6 +52,23 @@ def test_any_number_of_workers_gives_the_same_samples_each_once(synth):
     assert len(stream) == len(set(alone)) == 7
     for workers in (1, 2):
         assert drawn(stream, workers) == alone, "a loader takes turns, so even the order is the same"
+
+
+def threads(smear: Smear, rng=None) -> list[int]:
+    """Give the threads of OpenCV, of torch and of every library with a pool of its own where this runs."""
+    return [cv2.getNumThreads(), torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())]
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_worker_uses_one_thread_whatever_library_computes(synth, start):
+    cv2.GaussianBlur(np.zeros((2000, 2000)), (0, 0), 3)  # starts OpenCV's threads, which a forked worker does not have
+    stream = SyntheticSmears(synth, SHAPE, length=2, transform=threads)
+    found = drawn(stream, 2, multiprocessing_context=start)
+    assert len(found) == 2
+    assert {count for counts in found for count in counts} <= {0, 1}, "OpenCV calls it 0 or 1"
+    before = threads(None)
+    list(stream)
+    assert threads(None) == before, "without workers the process keeps its threads"
 
 
 def test_ranks_share_out_the_samples_of_one_process(synth):

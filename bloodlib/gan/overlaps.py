@@ -15,6 +15,7 @@ from .styles import forms
 
 REACH_PX = 3  # ours: around the cells of an upper layer, as far as their rims and halos reach
 MARGIN_PX = 32  # ours: of background that is painted around them
+STEP_PX = 64  # ours: of the sides of windows
 FEATHER_PX = 1.5  # ours: sigma over which its painting goes over into what was there
 
 
@@ -108,10 +109,20 @@ def paint_layers(
 
 
 def _windows(layer: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """Cut a layer into windows around cells that lie near one another, int (h, w) with no others in them."""
+    """Cut a layer into windows around cells that lie near one another, int (h, w) with no others in them.
+
+    Their sides are multiples of `STEP_PX` where the picture has room: every new size of a window makes new kernels.
+    """
     reach = np.ones((2 * MARGIN_PX + 1,) * 2, np.uint8)
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate((layer > 0).astype(np.uint8), reach))
     for k in range(1, count):
         left, top, width, height = (int(x) for x in boxes[k, :4])
-        window = np.s_[top : top + height, left : left + width]
-        yield window, np.where(parts[window] == k, layer[window], 0)
+        rows, cols = _grown(top, height, layer.shape[0]), _grown(left, width, layer.shape[1])
+        yield (rows, cols), np.where(parts[rows, cols] == k, layer[rows, cols], 0)
+
+
+def _grown(start: int, length: int, side: int) -> slice:
+    """Lengthen a stretch of a side to a multiple of `STEP_PX`, or to all of it."""
+    longer = min(-(-length // STEP_PX) * STEP_PX, side)
+    start = min(max(start - (longer - length) // 2, 0), side - longer)
+    return slice(start, start + longer)

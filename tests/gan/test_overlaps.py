@@ -92,6 +92,21 @@ def test_a_window_is_painted_as_the_whole_layer():
         assert cells.size < layer.size / 2
 
 
+@pytest.mark.parametrize(
+    ("start", "length", "side", "expected"),
+    [
+        (100, 70, 640, (71, 199)),
+        (0, 10, 640, (0, 64)),
+        (600, 40, 640, (576, 640)),
+        (3, 60, 61, (0, 61)),
+        (5, 64, 90, (5, 69)),
+    ],
+)
+def test_windows_have_few_sizes_and_stay_in_the_picture(start, length, side, expected):
+    found = overlaps._grown(start, length, side)
+    assert (found.start, found.stop) == expected
+
+
 def test_a_painter_with_instance_norm_paints_whole_layers(monkeypatch):
     generator, _ = make_painter(preset("smoke"))
     sizes = []

@@ -16,7 +16,14 @@ from .arms import SOURCES
 
 SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
 PLAIN_PAINTER = {"camera": False, "style_terms": 1, "softness_px": 0.0}  # of Table 2: the paper's have no more
-PLAIN_LAYOUT = {"smooth": False, "overlap": 0.0, "overlap_share": 1.0}
+PLAIN_LAYOUT = {  # of Table 2, whatever a profile's is
+    "smooth": False,
+    "scale": (0.9, 1.1),
+    "by_slide": False,
+    "layout": "given",
+    "overlap": 0.0,
+    "overlap_share": 1.0,
+}
 PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
 
 

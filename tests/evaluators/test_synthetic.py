@@ -1,9 +1,15 @@
 """Controls of Table 2: what the synthetic part of an arm can be, and who painted it."""
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
+from bloodlib import synthesis
 from bloodlib.evaluators import arms, synthetic
+from bloodlib.sampler.config import MaskConfig
+from bloodlib.sampler.masks import MaskGenerator
 from bloodlib.smears import Smear, SmearFolder
 
 
@@ -31,6 +37,14 @@ def test_every_control_differs_from_its_reference_in_what_it_says():
     assert not plans["RD+CP"].painted
     assert plans["RD+SD"].painted
     assert not plans["RD"].painted
+
+
+def test_the_painter_of_table_2_has_no_layout_of_its_profile():
+    given = {name: known.default for name, known in inspect.signature(MaskGenerator.fit).parameters.items()}
+    given |= {field.name: field.default for field in fields(MaskConfig)}
+    for profile, layout in synthesis.LAYOUTS.items():
+        asked = {**layout, **synthetic.PLAIN_LAYOUT}
+        assert {name: given[name] for name in asked} == asked, profile
 
 
 def test_fewer_real_smears_are_spread_over_all_of_them():

@@ -14,23 +14,38 @@ from .config import PROFILES, TASKS, EvaluatorConfig, preset
 from .synthetic import fingerprint, painter_for, painter_seed, synthetic_smears
 
 
-def stored_path(data: str, profile: str, task: str, arm: str, seed: int, folder: str | Path = "data/results") -> Path:
-    """Say where the record of a run is kept.
+def stored_path(
+    data: str,
+    profile: str,
+    task: str,
+    arm: str,
+    seed: int,
+    folder: str | Path = "data/results",
+    steps: int | None = None,
+) -> Path:
+    """Say where the record of a run is kept; one with other steps than its preset is in no table.
 
     Examples
     --------
     >>> stored_path("chula_rbc12", "laptop", "fcn8s", "RD+aug", 0).as_posix()
     'data/results/table2/laptop-chula_rbc12/fcn8s-RD+aug-0.json'
+    >>> stored_path("chula_rbc12", "laptop", "fcn8s", "RD+aug", 0, steps=900).as_posix()
+    'data/results/steps/laptop-chula_rbc12/fcn8s-RD+aug-0-900.json'
     """
+    if steps not in (None, preset(profile, task).steps):
+        return Path(folder) / "steps" / f"{profile}-{Path(data).name}" / f"{task}-{arm}-{seed}-{steps}.json"
     return Path(folder) / "table2" / f"{profile}-{Path(data).name}" / f"{task}-{arm}-{seed}.json"
 
 
 def command(record: dict[str, Any]) -> str:
     """Write the command that recomputes a stored run."""
     where = f"{record['profile']}-{record['dataset']}"
-    out = stored_path(record["dataset"], record["profile"], record["task"], record["arm"], record["seed"])
+    steps = record["config"]["steps"]
+    of_run = (record[name] for name in ("dataset", "profile", "task", "arm", "seed"))
+    out = stored_path(*of_run, steps=steps)
     parts = ["python", "-m", "bloodlib.evaluators.run", "--task", record["task"], "--arm", record["arm"]]
     parts += ["--seed", str(record["seed"]), "--data", record["dataset"], "--profile", record["profile"]]
+    parts += [] if steps == preset(record["profile"], record["task"]).steps else ["--steps", str(steps)]
     parts += ["--artifacts", f"build/{where}/artifacts", "--out", out.as_posix()]
     return shlex.join(parts)
 
@@ -69,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=PROFILES, default="laptop")
     parser.add_argument("--artifacts", required=True, help="folder of trained models and synthetic smears")
     parser.add_argument("--out", required=True, help="JSON file to write")
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: those of the profile)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, … (default: %(default)s)")
     parser.add_argument("--progress", action="store_true")
@@ -79,7 +95,9 @@ def main(argv: list[str] | None = None) -> int:
     from . import protocol
 
     torch.set_num_threads(given.threads)
-    config = preset(given.profile, given.task)
+    if given.steps is not None and given.steps < 1:
+        parser.error(f"--steps is {given.steps}, allowed is 1 or more")
+    config = preset(given.profile, given.task, **({"steps": given.steps} if given.steps else {}))
     turn = painter_seed(given.seed)
     needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress)
     record = protocol.run(

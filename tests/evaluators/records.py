@@ -24,7 +24,8 @@ def record(
     chosen = {"step": 1, "test": {main: mean, "count_mae": float(abs(10 - found))}}
     return {
         "task": task, "arm": arm, "seed": seed, "dataset": "toy", "profile": "laptop",
-        "config_hash": preset("laptop", task).hash, "painter": None, "painter_seed": None,
+        "config": preset("laptop", task).to_dict(), "config_hash": preset("laptop", task).hash,
+        "painter": None, "painter_seed": None,
         "split": {part: {"images": 4, "sha256": f"{part}0"} for part in ("fit", "validation", "test")},
         "selected": {"on_validation": chosen, "on_test": chosen, "main": main, "optimism": 0.0},
         "per_image": {"on_validation": rows, "on_test": rows},

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from records import record as made
 
-from bloodlib.evaluators import arms, protocol
+from bloodlib.evaluators import arms, protocol, run
 from bloodlib.evaluators.config import PRESETS, TASKS, preset
 from bloodlib.evaluators.run import command, stored_path
 from bloodlib.smears import Smear
@@ -137,6 +138,17 @@ def test_stale_runs_are_told():
     record = {"profile": "laptop", "task": "fcn8s", "config_hash": config.hash}
     assert not protocol.stale(record)
     assert protocol.stale({**record, "config_hash": preset("laptop", "fcn8s", steps=7).hash})
+
+
+def test_a_run_of_other_length_is_kept_apart_and_its_command_says_so():
+    usual = made("fcn8s", "SD", 3, [0.9], "a")
+    longer = {**usual, "config": preset("laptop", "fcn8s", steps=900).to_dict()}
+    assert "--steps" not in command(usual)
+    assert command(usual).endswith("--out data/results/table2/laptop-toy/fcn8s-SD-3.json")
+    assert "--steps 900 " in command(longer)
+    assert command(longer).endswith("--out data/results/steps/laptop-toy/fcn8s-SD-3-900.json")
+    with pytest.raises(SystemExit):
+        run.main(["--task", "fcn8s", "--arm", "SD", "--artifacts", "x", "--out", "y", "--steps", "0"])
 
 
 def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():

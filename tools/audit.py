@@ -1,8 +1,8 @@
 """Look for barriers on every page, with axe-core in headless Chromium: python -m tools.audit SITE --axe axe.min.js.
 
 axe-core is fetched for the audit alone (``npm pack axe-core``; ``make audit`` does it) and is no part of the book.
-Every page is looked at twice, light on a desk and dark on a phone. Violations that axe calls serious or critical fail
-the audit; the others are listed. A page that is wider than a phone fails it as well.
+Every page is looked at four times, light and dark, on a desk and on a phone. Violations that axe calls serious or
+critical fail the audit; the others are listed. A page that is wider than a phone fails it as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from typing import Any
 from .browser import Browser
 
 FAIL = ("serious", "critical")
-VIEWS = {"desk, light": {"width": 1280, "dark": False}, "phone, dark": {"width": 390, "dark": True, "touch": True}}
+VIEWS = {
+    "desk, light": {"width": 1280, "dark": False},
+    "desk, dark": {"width": 1280, "dark": True},
+    "phone, light": {"width": 390, "dark": False, "touch": True},
+    "phone, dark": {"width": 390, "dark": True, "touch": True},
+}
 LEFT_OUT = {
     # The theme's own parts, which a page of the book cannot mend.
     "exclude": [[".bd-sidebar-primary"], [".bd-header-article"], [".prev-next-footer"], ["#pst-search-dialog"]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .contrasts import Contrast, Contrasts, cell, controls
+from .contrasts import PRIMARY, Contrast, Contrasts, cell, contrast, controls
 from .markdown import anchor, head, row
 from .significance import LEAST_SEEDS
 from .stored_scores import NAMES
@@ -131,6 +132,35 @@ def controls_table(
         numbers = (_signed(c.mean), _interval(c), _size(c.smallest), str(c.seeds))
         lines.append(row(TITLES[task], NAMES[c.score], *names, *numbers))
     return "\n".join(lines) if len(lines) > 2 else "*No control is stored with its reference arm yet.*"
+
+
+def steps_table(runs: Sequence[dict[str, Any]], rng: np.random.Generator) -> str:
+    """Write the primary differences for every number of optimiser steps that was tried.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        Of one data set and profile, with the steps of the profile and with others. A difference counts only where it
+        was tried with several numbers of steps, and only the seeds that all of them have.
+    rng : numpy.random.Generator
+    """
+    lines = head("task", "difference", "steps", "first", "second", "mean", INTERVAL, "pairs of seeds")
+    for task, (arm, against) in itertools.product(TITLES, PRIMARY):
+        ours = [r for r in runs if r["task"] == task and r["arm"] in (arm, against)]
+        seeds: dict[tuple[int, str], set[int]] = {}
+        for r in ours:
+            seeds.setdefault((r["config"]["steps"], r["arm"]), set()).add(r["seed"])
+        tried = sorted({steps for steps, _ in seeds if {(steps, arm), (steps, against)} <= seeds.keys()})
+        common = set.intersection(*(seeds[steps, name] for steps in tried for name in (arm, against))) if tried else ()
+        for steps in tried if len(tried) > 1 and common else ():
+            mine = [r for r in ours if r["config"]["steps"] == steps and r["seed"] in common]
+            c = contrast(mine, task, arm, against, rng)
+            if c is None:
+                continue
+            scores = (f"{cell(mine, task, name).mean:.3f}" for name in (arm, against))
+            numbers = (_signed(c.mean), _interval(c), str(c.seeds))
+            lines.append(row(TITLES[task], f"{arm} − {against}", str(steps), *scores, *numbers))
+    return "\n".join(lines) if len(lines) > 2 else "*Nothing was run with other steps yet.*"
 
 
 class ForestRow(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from records import record
 
 from bloodlib.evaluators import pictures, report
 from bloodlib.evaluators.arms import ARMS
+from bloodlib.evaluators.config import preset
 from bloodlib.evaluators.contrasts import Contrast, GroupEffect
 from bloodlib.evaluators.markdown import anchor
 from bloodlib.evaluators.painters import PainterEffect, PainterSpread
+from bloodlib.evaluators.report_contrasts import steps_table
 from bloodlib.evaluators.tasks import Prediction
 from bloodlib.evaluators.verdicts import significant
 
@@ -248,3 +251,25 @@ def test_details_show_controls_after_the_arms_of_the_paper():
     runs = [stored("toy", arm, 0, 0.8) for arm in ("SD-uniform", "SD", "RD")]
     table = report.details(runs, "fcn8s")
     assert [entries(table, k)[0] for k in (2, 3, 4)] == ["RD", "SD", "SD-uniform"]
+
+
+def test_steps_are_compared_on_the_seeds_that_every_length_has():
+    config = preset("laptop", "fcn8s")
+    runs = []
+    for steps, gain in ((300, 0.1), (900, 0.02)):
+        longer = replace(config, steps=steps)
+        about = {"config": longer.to_dict(), "config_hash": longer.hash}
+        for seed in (0, 1, 2) if steps == 300 else (0, 1):
+            level = 0.8 + 0.3 * (seed == 2)  # the seed that the longer training lacks would change every mean
+            runs.append(record("fcn8s", "RD", seed, [level] * 4, **about))
+            runs.append(record("fcn8s", "SD", seed, [level + gain] * 4, **about))
+        runs.append(record("fcn8s", "RD+aug", 0, [0.5] * 4, **about))  # its partner was not run
+    lines = steps_table(runs, np.random.default_rng(0)).splitlines()
+    assert len(lines) == 4
+    for line, (steps, first, mean) in zip(
+        lines[2:], (("300", "0.900", "+0.100"), ("900", "0.820", "+0.020")), strict=True
+    ):
+        entries = [entry.strip() for entry in line.strip("|").split("|")]
+        assert entries[1:6] == ["SD − RD", steps, first, "0.800", mean]
+        assert entries[-1] == "2"
+    assert "Nothing" in steps_table(runs[:2], np.random.default_rng(0))

@@ -112,7 +112,7 @@ def _site(build: Path) -> Line:
 def table(found: list[Line]) -> str:
     """Write the lines as a Markdown table."""
     answer = {True: "reached", False: "**not reached**", None: "not stored"}
-    rows = ["| what | reach | measured | | on what | when |", "|---" * 6 + "|"]
+    rows = ["| what | reach | measured | reached? | on what | when |", "|---" * 6 + "|"]
     for line in found:
         sign = "≥" if line.least else "≤"
         measured = "–" if line.measured is None else f"{_short(line.measured)} {line.unit}"

@@ -36,7 +36,7 @@ def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]])
     paper : dict
         Score by task and arm.
     """
-    lines = head("", *ARMS)
+    lines = head("network", *ARMS)
     for task in report.TASKS:
         entries = []
         for arm in ARMS:

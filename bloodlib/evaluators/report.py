@@ -64,7 +64,7 @@ def table(
         what the links lead to.
     """
     baseline = _baseline(runs, baseline)
-    lines = head("", *ARMS, *([BASELINE] if baseline else []))
+    lines = head("network", *ARMS, *([BASELINE] if baseline else []))
     for task in TASKS:
         main = MAIN_SCORE[task]
         ours = [_entry(cell(runs, task, arm, rng=rng)) for arm in ARMS]
@@ -94,7 +94,7 @@ def human_table(
     """
     baseline = _baseline(runs, baseline)
     columns = [(task, score) for task in TASKS for score in HUMAN]
-    lines = head("", *(f"{TITLES[task]}: {NAMES[score]}" for task, score in columns))
+    lines = head("arm", *(f"{TITLES[task]}: {NAMES[score]}" for task, score in columns))
     for arm in ARMS:
         cells = [_entry(cell(runs, t, arm, score=s, rng=rng), 1 if s == "count_error" else 3) for t, s in columns]
         lines.append(row(arm, *cells))

@@ -22,7 +22,7 @@ STYLE = """
 body { background: #fff; color: #111; margin: 0; }
 article { break-before: page; }
 article:first-of-type { break-before: auto; }
-figure, img, svg, tr, .math, .exercise, .solution { break-inside: avoid; }
+figure, img, svg, tr, .math, .exercise, .solution, .kept { break-inside: avoid; }
 h1, h2, h3, h4, .admonition-title, figcaption, caption { break-after: avoid; }
 figcaption { break-before: avoid; }
 img { max-height: 21cm; object-fit: contain; object-position: left; }
@@ -90,11 +90,21 @@ def _article(path: Path, site: Path, every: list[Path]) -> str:
         element["open"] = ""
     for element in article.select(".dropdown, .toggle"):
         element["class"] = [name for name in element["class"] if name not in ("toggle", "toggle-hidden", "dropdown")]
+    for heading in article.select("h1, h2, h3, h4"):
+        _keep_with_next(heading)
     for element in article.select("img[src]"):
         element["src"] = _moved(element["src"], path.parent, site)
     for element in article.select("a[href]"):
         _point(element, path, site, every)
     return str(article)
+
+
+def _keep_with_next(heading: Tag) -> None:
+    """Keep a heading on the page of the paragraph below it: avoiding a break after it does not reach over sections."""
+    following = heading.find_next_sibling()
+    if following is not None and following.name in ("p", "h2", "h3", "h4"):
+        kept = heading.wrap(Tag(name="div", attrs={"class": "kept"}))
+        kept.append(following.extract())
 
 
 def _point(link: Tag, path: Path, site: Path, every: list[Path]) -> None:

@@ -25,7 +25,8 @@ def site(tmp_path: Path) -> Path:
     second = (
         '<article><p id="end">B</p><a href="../book/index.html#top">back</a><a href="../b.png"><img src="../a.png"></a>'
         '<details>c</details><details class="sd-card how-made" id="x">much the same</details>'
-        '<div class="solution dropdown toggle-hidden">d</div></article>'
+        '<div class="solution dropdown toggle-hidden">d</div>'
+        "<section><h2>E</h2><section><h3>F</h3><p>f</p><p>g</p></section></section><h2>H</h2><pre>h</pre></article>"
     )
     (tmp_path / "book" / "index.html").write_text(f"{HEAD}{SIDEBAR}{first}</body></html>")
     (tmp_path / "notebooks" / "01.html").write_text(f"{HEAD}{second}</body></html>")
@@ -45,6 +46,13 @@ def test_links_lead_within_the_file_and_nothing_is_folded(site):
     assert whole.select_one(".solution")["class"] == ["solution"]
     assert whole.select("article script") == []
     assert "much the same" not in whole.get_text()
+
+
+def test_a_heading_stays_with_the_paragraph_below_it(site):
+    whole = BeautifulSoup(pdf.combined(site), "html.parser")
+    assert [kept.get_text() for kept in whole.select(".kept")] == ["Ff"]
+    assert [h.get_text() for h in whole.select("h2")] == ["E", "H"]
+    assert "gH" in whole.select("article")[1].get_text(), "everything is still there, in its order"
 
 
 def test_no_book_is_said(tmp_path):

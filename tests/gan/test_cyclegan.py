@@ -1,7 +1,11 @@
 """CycleGAN: its networks and losses against literal versions, its buffer, and a training that can be stopped."""
 
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -24,8 +28,10 @@ from bloodlib.gan.cyclegan_painting import CellPainter
 from bloodlib.gan.cyclegan_training import CycleTrainer, Unpaired
 from bloodlib.gan.loop import CHECKPOINT, NonFiniteLossError
 from bloodlib.gan.networks import Discriminator
-from bloodlib.io import read_image
+from bloodlib.io import LabelWarning, read_image, write_image
 from bloodlib.io.trimaps import read_trimap
+from bloodlib.paths import in_checkout
+from tools.layout import ROOT
 
 TINY = cycle_preset(
     "smoke",
@@ -286,3 +292,59 @@ def test_pairs_are_written_under_one_name(unbroken, tmp_path):
     for name, trimap in trimaps.items():
         assert (read_trimap(tmp_path / "trimaps" / f"{name}.png") == trimap).all()
         assert (read_image(tmp_path / "images" / f"{name}.png") == unbroken.painter.paint(trimap)).all()
+
+
+CHAPTER = ROOT / "notebooks" / "12_cyclegan_white_cells.ipynb"
+
+
+def drawn_by_hand(folder, background, cytoplasm, nucleus, smooth):
+    """Draw a cell as a paint program saves it, in RGB; give the file and the three parts as they were meant."""
+    canvas, meant = np.full((90, 100, 3), background, np.uint8), np.zeros((90, 100), np.uint8)
+    for k, (colour, radius) in enumerate(((cytoplasm, 32), (nucleus, 15)), start=1):
+        cv2.circle(canvas, (50, 45), radius, colour, -1, cv2.LINE_AA if smooth else cv2.LINE_8)
+        cv2.circle(meant, (50, 45), radius, k, -1)
+    path = folder / "my_cell.png"
+    write_image(path, canvas)
+    return path, meant
+
+
+def chapter_reads(drawing, artifacts):
+    """Run the chapter's own cell that draws a trimap and reads the reader's."""
+    (source,) = (cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.id == "draw")
+    known = {"artifacts": artifacts, "drawing": str(drawing), "Path": Path, "cv2": cv2, "np": np}
+    exec(source, known | {"read_trimap": read_trimap, "in_checkout": in_checkout}, found := {})
+    return found["mine"]
+
+
+@pytest.mark.parametrize(
+    ("colours", "smooth"),
+    [
+        (((0, 0, 0), (128, 128, 128), (255, 255, 255)), False),
+        (((0, 0, 0), (128, 128, 128), (255, 255, 255)), True),
+        (((8, 2, 14), (118, 131, 142), (250, 244, 255)), True),  # picked by eye from a palette
+    ],
+    ids=["exact", "smooth brush", "colours slightly off"],
+)
+def test_a_mask_of_the_readers_own_is_read_painted_and_comes_back_as_label(unbroken, tmp_path, colours, smooth):
+    path, meant = drawn_by_hand(tmp_path, *colours, smooth)
+    assert (len(np.unique(read_image(path))) > 9) == smooth, "a smooth brush leaves greys between"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mine = chapter_reads(path, tmp_path / "artifacts")
+    assert set(mine) == {"drawn here", "my_cell"}
+    read = mine["my_cell"]
+    assert set(np.unique(read)) == {0, 1, 2}
+    rim = cv2.dilate(meant, np.ones((3, 3))) != cv2.erode(meant, np.ones((3, 3)))
+    assert (read == meant)[~rim].all()
+    assert (read == meant).mean() > 0.98
+    unbroken.painter.write_pairs(tmp_path / "pairs", mine)
+    painted = read_image(tmp_path / "pairs" / "images" / "my_cell.png")
+    assert (painted == unbroken.painter.paint(read)).all()
+    assert painted.shape == (90, 100, 3)
+    assert (read_trimap(tmp_path / "pairs" / "trimaps" / "my_cell.png") == read).all()
+
+
+def test_a_mask_drawn_in_the_colours_of_a_stain_is_warned_of(tmp_path):
+    path, _ = drawn_by_hand(tmp_path, (0, 0, 0), (200, 170, 210), (90, 40, 130), False)
+    with pytest.warns(LabelWarning, match=r"my_cell\.png: .* of the pixels are neither black"):
+        chapter_reads(path, tmp_path / "artifacts")

@@ -1,7 +1,8 @@
 """Train CycleGAN on white cells, and measure what `rao2019` did not: trimaps found, cells painted, what pairing buys.
 
 ``python -m benchmarks.cyclegan`` writes data/results/cyclegan/laptop.json. Trainings are kept under build/cyclegan and
-gone on with where they were stopped.
+gone on with where they were stopped. With ``--sheet`` nothing is measured anew: what the trained painters make of the
+first held-out cells is drawn, and what was drawn is written to data/results/cyclegan/sheet.json.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -42,11 +44,22 @@ from bloodlib.gan.data import Labelled, label, resized
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.precision import autocast_dtype
 from bloodlib.gan.training import Trainer
+from bloodlib.io.trimaps import BACKGROUND, resize_trimap, to_levels
 from bloodlib.smears import Smear
 
 COMMAND = "python -m benchmarks.cyclegan"
 RESULT = package_data("results", "cyclegan", "laptop.json")
 MODEL = package_data("painters", "cyclegan-wbc")
+PICTURE, SHEET = Path("book/_static/white_cells.jpg"), package_data("results", "cyclegan", "sheet.json")
+COLUMNS = {  # of the sheet, from the left: what each shows, under which letter
+    "a": "annotation",
+    "b": "painted by CycleGAN",
+    "c": "found again in it by CycleGAN",
+    "d": "painted by pix2pixHD",
+    "e": "found by CycleGAN in the photograph, which is not shown",
+    "f": "painted again by CycleGAN",
+}
+EACH, PANEL_PX, GAP_PX, HEAD_PX = 2, 120, 4, 30  # cells of each type; the native side of most of the pictures
 TILE_PX = 80  # ours: fits into the smallest picture, of 88 px
 ARMS: dict[str, tuple[bool, bool, tuple[str, ...]]] = {  # real pairs, painted pairs, augmentations
     "real": (True, False, ()),
@@ -160,6 +173,78 @@ def measure_trimaps(
     return found
 
 
+def first_of_each(kinds: np.ndarray, each: int) -> list[int]:
+    """Choose the first cells of every type in the order they have: nobody picks the prettiest."""
+    return [int(k) for kind in np.unique(kinds) for k in np.flatnonzero(kinds == kind)[:each]]
+
+
+def sheet(
+    cells: Sequence[wbc_segmentation.WhiteCell], painter: CellPainter, paired: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Draw a row for each cell with the columns of `COLUMNS`; no photograph is among them.
+
+    Parameters
+    ----------
+    cells : sequence of WhiteCell
+    painter : CellPainter
+    paired : sequence of uint8 (H, W, 3)
+        The painting of each cell's trimap by the painter that was trained on pairs.
+
+    Returns
+    -------
+    picture : uint8 (H, W, 3)
+    rows : list of dict
+        Name and type of each cell, and the Dice of both trimaps that were found.
+    """
+    drawn, rows = [], []
+    for cell, supervised in zip(cells, paired, strict=True):
+        painting, found = painter.paint(cell.trimap), painter.find(cell.image)
+        again = painter.find(painting)
+        panels = [cell.trimap, painting, again, supervised, found, painter.paint(found)]
+        drawn.append(np.hstack([_panel(one) for one in panels]))
+        dice = {"found again": trimap_dice(again, cell.trimap), "found in the picture": trimap_dice(found, cell.trimap)}
+        rows.append(
+            {
+                "name": cell.name,
+                "type": wbc_segmentation.TYPE_NAMES[cell.kind],
+                "dice": {way: {part: round(v, 4) for part, v in one.items()} for way, one in dice.items()},
+            }
+        )
+    head = np.full((HEAD_PX, drawn[0].shape[1], 3), 255, np.uint8)
+    for k, letter in enumerate(COLUMNS):
+        middle = k * (PANEL_PX + GAP_PX) + PANEL_PX // 2 - 8
+        cv2.putText(head, letter, (middle, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (40, 40, 40), 2, cv2.LINE_AA)
+    return np.vstack([head, *drawn]), rows
+
+
+def stain_spread(pairs: Sequence[Pair]) -> float:
+    """Say how much stains differ: RMS distance of each picture's mean background colour to the mean of all.
+
+    In grey levels of RGB; 0 if every picture has the same background.
+    """
+    means = np.array([image[trimap == BACKGROUND].mean(axis=0) for image, trimap in pairs])  # (N, 3)
+    return float(np.sqrt(((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
+
+def _panel(shown: np.ndarray) -> np.ndarray:
+    """Bring a picture or a trimap to the side of a panel, white to its right and below; uint8 (S, S, 3)."""
+    shape = (PANEL_PX, PANEL_PX)
+    if shown.ndim == 2:
+        shown = np.repeat(to_levels(resize_trimap(shown, shape))[..., None], 3, axis=2)  # (S, S) -> (S, S, 3)
+    return np.pad(resize_image(shown, shape), ((0, GAP_PX), (0, GAP_PX), (0, 0)), constant_values=255)
+
+
+def draw_sheet(cells: WhiteCells, painters: dict[str, list[np.ndarray]], painter: CellPainter) -> dict[str, Any]:
+    """Write the sheet of the first held-out cells; give what is on it, and how much stains differ on all of them."""
+    seen, chosen = list(cells), first_of_each(cells.kinds, EACH)
+    picture, rows = sheet([seen[k] for k in chosen], painter, [painters["pix2pixHD"][k] for k in chosen])
+    cv2.imwrite(str(PICTURE), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    looks = {"real": [cell.image for cell in seen], **painters}
+    trimaps = [cell.trimap for cell in seen]
+    spread = {name: round(stain_spread(list(zip(images, trimaps, strict=True))), 2) for name, images in looks.items()}
+    return {"picture": str(PICTURE), "each": EACH, "columns": COLUMNS, "rows": rows, "stain_spread": spread}
+
+
 def measure_arm(
     arm: str,
     pools: tuple[Sequence[Pair], Sequence[Pair]],
@@ -203,6 +288,7 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--labelled", type=int, default=24, help="real pairs that the small segmenter is given")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the small segmenter per arm")
     parser.add_argument("--steps", type=int, default=100, help="steps of each")
+    parser.add_argument("--sheet", action="store_true", help="draw the sheet of painted cells, and measure nothing")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--model", type=Path, default=MODEL, help="where the generators go")
     given = parser.parse_args(argv)
@@ -211,6 +297,24 @@ def main(argv: Sequence[str] = ()) -> None:
     unpaired = train_unpaired(fit, config, given.folder / "cyclegan", given.seed)
     paired = train_paired(fit, paired_config(config), given.folder / "paired", given.seed)
     cells, seen, painter = list(test), list(fit), unpaired.painter
+    painters = {
+        "CycleGAN": [painter.paint(cell.trimap) for cell in cells],
+        "pix2pixHD": paint_paired(paired, cells, fit, given.seed),
+    }
+    made_by = {
+        "dataset": "wbc_segmentation, tecom",
+        "split": {"fit": len(fit), "test": len(test), "rule": "bloodlib.datasets.wbc_segmentation.split_names"},
+        "seed": given.seed,
+        "config_hash": config.digest(),
+        "paired_config_hash": paired_config(config).digest(),
+        "device": f"cpu, {torch.get_num_threads()} thread, shared",
+        "precision": str(autocast_dtype()).removeprefix("torch."),
+        "date": date.today().isoformat(),
+        "versions": versions("bloodlib", "torch", "numpy"),
+    }
+    write_json(SHEET, {"command": f"{COMMAND} --sheet", **draw_sheet(test, painters, painter), **made_by})
+    if given.sheet:
+        return
 
     labelled = [(cell.image, cell.trimap) for cell in seen[:: len(seen) // given.labelled][: given.labelled]]
     made = [(painter.paint(cell.trimap), cell.trimap) for cell in seen]
@@ -227,20 +331,12 @@ def main(argv: Sequence[str] = ()) -> None:
         "all pairs (small segmenter)": lambda image: segment(everything, image),
         "two thresholds": by_thresholds,
     }
-    painters = {
-        "CycleGAN": [painter.paint(cell.trimap) for cell in cells],
-        "pix2pixHD": paint_paired(paired, cells, fit, given.seed),
-    }
     rng = np.random.default_rng([given.seed, 4])
     pairs = [(cell.image, cell.trimap) for cell in cells]
     result = {
         "command": COMMAND,
-        "dataset": "wbc_segmentation, tecom",
-        "split": {"fit": len(fit), "test": len(test), "rule": "bloodlib.datasets.wbc_segmentation.split_names"},
-        "seed": given.seed,
+        **made_by,
         "config": config.to_dict(),
-        "config_hash": config.digest(),
-        "paired_config_hash": paired_config(config).digest(),
         "trimaps": measure_trimaps(finders, cells, given.seed),
         "painting": measure_painting(painters, cells, config.side_px, given.seed),
         "hidden": {
@@ -252,10 +348,6 @@ def main(argv: Sequence[str] = ()) -> None:
             "CycleGAN": _cost(unpaired.history, config),
             "pix2pixHD": {**_cost(paired.history, config), "perceptual": paired.perceptual_used},
         },
-        "device": f"cpu, {torch.get_num_threads()} thread, shared",
-        "precision": str(autocast_dtype()).removeprefix("torch."),
-        "date": date.today().isoformat(),
-        "versions": versions("bloodlib", "torch", "numpy"),
     }
     write_json(given.out, result)
     save(painter, given.model, result)

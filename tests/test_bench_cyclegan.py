@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from bloodlib.datasets.phantom_white_cells import render_white_cell
 from bloodlib.gan.cyclegan import CYCLE_PRESETS
 from bloodlib.gan.cyclegan_painting import CellPainter
 from bloodlib.gan.training import Trainer
+from tools.layout import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,45 @@ def test_the_paired_painter_paints_native_sizes_in_lent_styles(cells):
     assert any(not np.array_equal(a, b) for a, b in zip(once, other, strict=True))
 
 
+class Flat:
+    """Paint every trimap in one grey, and find the trimap that it was made for."""
+
+    def __init__(self, trimap):
+        self.trimap = trimap
+
+    def paint(self, trimap):
+        return np.full((*trimap.shape, 3), 77, np.uint8)
+
+    def find(self, image):
+        return self.trimap if (image == 77).all() else np.where(self.trimap == 1, 0, self.trimap)
+
+
+def test_the_sheet_shows_what_it_says_and_no_photograph(cells):
+    cell, paired = cells[0], np.full_like(cells[0].image, 150)
+    picture, (row,) = cyclegan.sheet([cell], Flat(cell.trimap), [paired])
+    step = cyclegan.PANEL_PX + cyclegan.GAP_PX
+    assert picture.shape == (cyclegan.HEAD_PX + step, len(cyclegan.COLUMNS) * step, 3)
+    below = picture[cyclegan.HEAD_PX :]
+    panels = [below[: -cyclegan.GAP_PX, k * step : (k + 1) * step - cyclegan.GAP_PX] for k in range(6)]
+    levels = [set(np.unique(panel)) for panel in panels]
+    assert levels == [{0, 128, 255}, {77}, {0, 128, 255}, {150}, {0, 255}, {77}]
+    assert (panels[0] == panels[2]).all()
+    assert row["dice"]["found again"] == {"cytoplasm": 1.0, "nucleus": 1.0, "whole cell": 1.0}
+    assert row["dice"]["found in the picture"]["cytoplasm"] == 0 < row["dice"]["found in the picture"]["nucleus"]
+
+
+def test_the_first_of_each_type_are_shown():
+    assert cyclegan.first_of_each(np.array([3, 0, 3, 0, 0, 3, 1]), 2) == [1, 3, 6, 0, 2]
+
+
+def test_spread_of_stains_is_that_of_the_backgrounds():
+    trimap = np.array([[0, 0, 1, 2]], np.uint8)
+    flat = [np.full((1, 4, 3), (level, 50, 50), np.uint8) for level in (10, 14)]
+    assert cyclegan.stain_spread([(image, trimap) for image in flat]) == pytest.approx(2)
+    flat[1][0, :2] = flat[0][0, :2]  # the cells still differ
+    assert cyclegan.stain_spread([(image, trimap) for image in flat]) == 0
+
+
 def test_what_is_stored_is_of_the_present_settings():
     if not cyclegan.RESULT.is_file():
         pytest.skip(f"nothing stored yet: {cyclegan.COMMAND}")
@@ -63,3 +104,19 @@ def test_what_is_stored_is_of_the_present_settings():
     assert list(stored["augmentation"]["arms"]) == list(cyclegan.ARMS)
     assert len(stored["trimaps"]["CycleGAN"]["per_image"]) == stored["split"]["test"] == 60
     assert CellPainter.load(package_data("painters", "cyclegan-wbc")).config == config
+
+
+def test_the_sheet_is_of_the_measured_painters_and_of_every_held_out_type():
+    drawn, measured = (json.loads(path.read_text()) for path in (cyclegan.SHEET, cyclegan.RESULT))
+    for key in ("config_hash", "paired_config_hash", "seed", "split"):
+        assert drawn[key] == measured[key]
+    assert drawn["columns"] == cyclegan.COLUMNS
+    names, held_out = [row["name"] for row in drawn["rows"]], measured["trimaps"]["CycleGAN"]["per_image"]
+    assert set(names) <= set(held_out)
+    assert len({row["type"] for row in drawn["rows"]}) == 4  # the single basophil is one to train on
+    for row in drawn["rows"]:  # the same networks: what they find in the photographs is what was measured
+        assert list(row["dice"]["found in the picture"].values()) == pytest.approx(held_out[row["name"]], abs=0.02)
+    picture = cv2.imread(str(ROOT / drawn["picture"]))
+    step = cyclegan.PANEL_PX + cyclegan.GAP_PX
+    assert picture.shape[:2] == (cyclegan.HEAD_PX + len(names) * step, len(cyclegan.COLUMNS) * step)
+    assert (ROOT / drawn["picture"]).stat().st_size <= 300_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import nbformat
@@ -49,7 +51,7 @@ def test_large_figures_become_links_to_themselves(site):
     assert first["style"] == "width: 80%; --ratio: 5.000"
     assert first["src"] == "../_images/noise.thumb.webp"
     assert (first["width"], first["height"]) == ("1500", "300")
-    assert first.parent["href"] == "../_images/noise.png"
+    assert first.parent["href"] == "../_images/noise.webp"
     assert first.parent["title"] == "Open at full size"
     assert drawing.parent["class"] == ["reference", "internal", slim.CLASS]
     assert drawing.parent["href"] == "../_images/drawing.png"
@@ -59,6 +61,9 @@ def test_large_figures_become_links_to_themselves(site):
     assert elsewhere["src"] == "https://example.org/a.png"
     assert page.read_text().count("</a>") == 3
     assert 'viewBox="0 0 1 1"' in page.read_text()
+    with Image.open(io.BytesIO(originals.pop("noise.png"))) as before:
+        np.testing.assert_array_equal(pixels(site / "_images" / "noise.webp", before.size), np.asarray(before))
+    assert not (site / "_images" / "noise.png").exists()
     assert all((site / "_images" / name).read_bytes() == content for name, content in originals.items())
     page_bytes.__globals__["_soup"].cache_clear()
     assert page_bytes(page) < heavy / 2
@@ -96,20 +101,65 @@ def test_once_more_gives_the_same_page(site):
     assert page.read_text() == once
 
 
-def test_sources_for_download_keep_text_and_lose_pictures(site):
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def drawing(size: tuple[int, int]) -> Image.Image:
+    """Give a plot of three lines on white."""
+    plot = np.full((size[1], size[0], 3), 255, np.uint8)
+    for k, colour in enumerate([(122, 46, 92), (53, 97, 142), (213, 94, 0)]):
+        plot[20 + 30 * k : 23 + 30 * k] = colour
+    return Image.fromarray(plot)
+
+
+def test_sources_for_download_keep_text_and_pictures(site):
+    with Image.open(site / "_images" / "noise.png") as opened:
+        photograph = opened.copy()
     outputs = [
-        nbformat.v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"}),
-        nbformat.v4.new_output("stream", text="12 cells\n"),
+        nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(png(one)).decode(), "text/plain": "<F>"})
+        for one in (photograph, drawing((900, 400)))
     ]
+    outputs.append(nbformat.v4.new_output("stream", text="12 cells\n"))
     cells = [nbformat.v4.new_markdown_cell("# Cells"), nbformat.v4.new_code_cell("f()", outputs=outputs)]
     path = site / "_sources" / "notebooks" / "01.ipynb"
     path.parent.mkdir(parents=True)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     (site / "_static").mkdir()
     (site / "_static" / "theme.css.map").write_text("{}")
+    heavy = path.stat().st_size
     slim.slim(site)
     title, code = nbformat.read(path, as_version=4).cells
     assert title.source == "# Cells"
-    assert code.outputs[0].data == {"text/plain": "<Figure>"}
-    assert code.outputs[1].text == "12 cells\n"
+    first, second, text = code.outputs
+    assert set(first.data) == {"image/jpeg", "text/plain"}
+    assert set(second.data) == {"image/png", "text/plain"}
+    shown = Image.open(io.BytesIO(base64.b64decode(first.data["image/jpeg"])))
+    assert shown.size == (slim.WIDTH_PX, 280)
+    small = np.asarray(photograph.resize(shown.size, Image.LANCZOS), float)
+    assert np.abs(np.asarray(shown, float) - small).mean() < 5
+    drawn = Image.open(io.BytesIO(base64.b64decode(second.data["image/png"]))).convert("RGB")
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(drawing((900, 400))))
+    assert text.text == "12 cells\n"
+    assert path.stat().st_size < heavy / 2
     assert not list((site / "_static").iterdir())
+
+
+def test_wide_drawings_become_narrower_and_stay_sharp():
+    kind, small = slim.small_picture(png(drawing((2800, 400))))
+    assert kind == "image/png"
+    with Image.open(io.BytesIO(small)) as opened:
+        assert opened.size == (slim.WIDTH_PX, 200)
+        shown = np.asarray(opened.convert("RGB"), float)
+    wanted = np.asarray(drawing((2800, 400)).resize((slim.WIDTH_PX, 200), Image.LANCZOS), float)
+    assert np.sqrt(((shown - wanted) ** 2).mean()) <= slim.NEAR_RMSE
+
+
+def test_no_picture_grows_and_what_is_clear_becomes_white():
+    tiny = png(Image.new("RGB", (3, 3), "red"))
+    assert len(slim.small_picture(tiny)[1]) <= len(tiny)
+    _, clear = slim.small_picture(png(Image.new("RGBA", (slim.WIDTH_PX + 200, 40), (0, 0, 0, 0))))
+    with Image.open(io.BytesIO(clear)) as opened:
+        assert opened.convert("RGB").getextrema() == ((255, 255),) * 3

@@ -10,31 +10,35 @@ import argparse
 import ast
 import builtins
 import os
-import re
+import shutil
 import sys
 from pathlib import Path
 
 import nbformat
 
+from . import plain
 from .layout import ROOT, notebooks
 
 LAB = Path("build") / "lab"
 TAG = "solution"
-_SOLUTION = re.compile(r"^(:{3,}|`{3,})\{solution\}.*?^\1[ \t]*$\n?", re.MULTILINE | re.DOTALL)
-_EXERCISE = re.compile(
-    r"^(:{3,}|`{3,})\{exercise\}[^\n]*\n(?P<options>(?::[^\n]*\n)*)(?P<text>.*?)^\1[ \t]*$", re.M | re.S
-)
-_LINK = re.compile(r"\{(?:doc|ref|numref|term|eq)\}`([^`<]*?)(?:\s*<([^`>]*)>)?`")
-ANSWER = "*Your answer:*"
 
 
-def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take solutions and outputs out of a notebook, and write directives as Jupyter shows them.
+def student(notebook: nbformat.NotebookNode, book: plain.Book, chapter: str = "") -> nbformat.NotebookNode:
+    """Take solutions and outputs out of a notebook, and write roles and directives as Jupyter shows them.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        A chapter.
+    book : Book
+        What its roles may name.
+    chapter : str
+        Its file's name, without ending.
 
     Raises
     ------
     ValueError
-        If a cell uses a name that only a solution defines.
+        If a cell uses a name that only a solution defines, or a role names what the book does not have.
     """
     copy = nbformat.from_dict(notebook)
     kept, gone = [], []
@@ -45,21 +49,16 @@ def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = _plain(cell.source)
+            cell.source = plain.plain(cell.source, book, chapter)
         if cell.source.strip():
             kept.append(cell)
+        if cell.cell_type == "code" and (below := plain.caption(cell, book, chapter)):
+            kept.append(nbformat.v4.new_markdown_cell(below, id=f"caption-{cell.id}"))
     missing = _used(kept) - _defined(kept) - set(dir(builtins))
     if needed := sorted(missing & _defined(gone)):
         raise ValueError(f"{', '.join(needed)}: defined in a solution only, but used outside of solutions")
     copy.cells = kept
     return copy
-
-
-def _plain(text: str) -> str:
-    text = _SOLUTION.sub("", text)
-    text = _EXERCISE.sub(lambda found: f"**Exercise.** {found['text'].strip()}\n\n{ANSWER}", text)
-    text = _LINK.sub(lambda found: f"[{found[1]}]({found[2]}.ipynb)" if found[2] else f"*{found[1]}*", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def _names(cells: list[nbformat.NotebookNode]) -> list[ast.AST]:
@@ -89,13 +88,18 @@ def make(root: Path = ROOT, only: str = "") -> list[Path]:
     """Write the student notebooks and give their paths."""
     folder = root / LAB
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    book, made = plain.Book.read(root), []
     for path in notebooks(root, only):
+        chapter = nbformat.read(path, as_version=4)
         try:
-            lesson = student(nbformat.read(path, as_version=4))
+            lesson = student(chapter, book, path.stem)
         except ValueError as error:
             raise ValueError(f"{path.name}: {error}") from error
         nbformat.write(lesson, folder / path.name)
+        for cell in chapter.cells:
+            for picture in plain.pictures(cell.source) if cell.cell_type == "markdown" else []:
+                (folder / plain.FIGURES).mkdir(exist_ok=True)
+                shutil.copy(path.parent / picture, folder / plain.FIGURES)
         made.append(folder / path.name)
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -168,6 +169,13 @@ def _add_models(below) -> None:
     _add_output(generate, count=10)
     generate.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the fitted smears")
     generate.add_argument("--style", type=int, help="style cluster; drawn at random for each smear by default")
+    generate.add_argument(
+        "--classes",
+        type=_classes,
+        metavar="CLASS:SHARE,…",
+        help="mix of the cells' classes, such as 4:1,7:2, for a model that was told them (cell_classes); that of a "
+        "fitted smear for each smear by default",
+    )
     _add_workers(generate)
     _add_voc(generate)
 
@@ -213,6 +221,23 @@ def _size(text: str) -> tuple[int, int]:
     if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, such as 640x480")
     return int(height), int(width)
+
+
+def _classes(text: str) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for part in text.split(","):
+        number, colon, share = (word.strip() for word in part.partition(":"))
+        try:
+            value = float(share) if colon and number.isdigit() and int(number) not in found else math.nan
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= 0):
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is no share of a class; write CLASS:SHARE of 0 or more with commas between, each class "
+                "once, such as 4:1,7:2"
+            )
+        found[int(number)] = value
+    return found
 
 
 def _workers(text: str) -> int:

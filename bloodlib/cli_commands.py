@@ -184,10 +184,12 @@ def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> 
 def generate(chosen: argparse.Namespace) -> None:
     """Write labelled synthetic smears."""
     synthesizer = bloodlib.Synthesizer.load(chosen.model)
+    if chosen.classes:
+        _check_classes(chosen.classes, synthesizer)
     if chosen.dry_run:
         print(_generate_plan(chosen, synthesizer.layout.config.shape))
         return
-    options = {"shape": chosen.size, "style": chosen.style, "workers": chosen.workers}
+    options = {"shape": chosen.size, "style": chosen.style, "workers": chosen.workers, "classes": chosen.classes}
     synthesizer.write(chosen.output, chosen.count, seed=chosen.seed, progress=True, **options)
     if chosen.voc:
         from bloodlib.io import write_voc
@@ -196,6 +198,21 @@ def generate(chosen: argparse.Namespace) -> None:
         for smear in made:
             write_voc(chosen.output / "annotations" / f"{smear.name}.xml", smear, made.class_names)
     print(f"{chosen.count} labelled smears in {chosen.output}")
+
+
+def _check_classes(asked: dict[int, float], synthesizer: bloodlib.Synthesizer) -> None:
+    """Refuse a mix of classes that the model cannot paint, and name those that it can."""
+    given = ",".join(f"{number}:{share:g}" for number, share in asked.items())
+    if synthesizer.config.cell_classes == 1:
+        raise ValueError(
+            f"--classes {given}: this model does not tell classes of cells apart; fit one that does, with "
+            "--set cell_classes=N"
+        )
+    names, seen = synthesizer.about["data"]["class_names"], synthesizer.styles.class_shares.any(axis=0)
+    unseen = [number for number, share in asked.items() if share and not (number < len(seen) and seen[number])]
+    if unseen:
+        allowed = ", ".join(f"{number} ({name})" for number, name in enumerate(names) if seen[number])
+        raise ValueError(f"--classes {given}: the model has seen no cell of class {unseen[0]}; allowed are {allowed}")
 
 
 def _generate_plan(chosen: argparse.Namespace, fitted: tuple[int, int]) -> str:

@@ -212,6 +212,55 @@ def test_fit_generate_evaluate_from_a_folder_to_scores(smears, tmp_path, capsys,
     assert "Dice             1.0000" in capsys.readouterr().out
 
 
+@pytest.fixture
+def classed(tmp_path):
+    """A model that was told three classes of cells, and saw cells of two of them."""
+    from dataclasses import replace
+
+    from bloodlib.gan.config import Stage
+    from bloodlib.smears import SmearFolder
+
+    cells = bloodlib.load("phantom", split="fit", shape=(160, 240))[:3]
+    mixed = {x.name: replace(x, classes=np.resize([0, 2], x.count)) for x in cells}
+    smears = SmearFolder(list(mixed), mixed.get, class_names=("round", "oval", "tear"))
+    settings = {"stages": (Stage(crop=64, steps=1, constant=1.0), Stage(crop=64, steps=1)), "filters": 2, "blocks": 1}
+    bloodlib.Synthesizer.fit(smears, folder=tmp_path / "classed", cell_classes=3, progress=False, **settings)
+    return str(tmp_path / "classed")
+
+
+@pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
+def test_a_mix_of_classes_is_generated_and_what_was_never_seen_is_refused(classed, tmp_path, capsys):
+    made = tmp_path / "made"
+    assert cli.main(["generate", classed, "-n", "1", "--classes", "2:1", "-o", str(made)]) == 0
+    assert set(bloodlib.load(made)[0].classes) == {2}
+    assert cli.main(["generate", classed, "-n", "1", "--classes", "0:1, 2:3", "-o", str(tmp_path / "both")]) == 0
+    assert set(bloodlib.load(tmp_path / "both")[0].classes) == {0, 2}
+    for asked in ("1:1,2:1", "3:1"):
+        capsys.readouterr()
+        assert cli.main(["generate", classed, "--classes", asked, "--dry-run", "-o", str(tmp_path / "not")]) == 1
+        told = capsys.readouterr().err
+        assert f"--classes {asked}: the model has seen no cell of class {asked[0]}" in told
+        assert "allowed are 0 (round), 2 (tear)" in told
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_mix_is_refused_for_a_model_of_one_class(capsys, tmp_path):
+    if not bloodlib.released():
+        pytest.skip("no released model")
+    arguments = ["generate", bloodlib.released()[0], "--classes", "0:1", "-o", str(tmp_path / "out")]
+    assert cli.main(arguments) == 1
+    assert "does not tell classes of cells apart" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mix", ["4", "4:", "a:1", "4:-1", "4:nan", "4:1,,7:2", "4:1,4:2", "-1:2"])
+def test_a_mix_that_cannot_be_read_is_refused_before_anything_runs(mix, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["generate", "no/such/model", f"--classes={mix}", "-o", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "such as 4:1,7:2" in capsys.readouterr().err
+
+
 def test_help_reads_like_a_page(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])

@@ -33,6 +33,9 @@ _SEARCH = re.compile(r'<script src="_static/searchtools\.js[^"]*"></script>')
 _QUOTE_NOTHING = (
     '<script>if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;</script>'
 )
+# A name other than the words that are seen: whoever speaks to the browser says what is seen.
+_SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field[^>]*?) title="Search" aria-label="Search"')
+_THEME_ICON = re.compile(r'(<i class="theme-switch [^>]*data-mode="\w+") +title="[^"]*"')
 _REDIRECT = re.compile(r'<meta http-equiv="Refresh" content="0; url=([^"]+)" />\s*')
 _LED_ON = (
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>To the book</title>'
@@ -49,6 +52,7 @@ def mended(html: str) -> str:
     html = _SEARCH.sub(rf"\g<0>{_QUOTE_NOTHING}", html)
     html = _SUMMARY.sub(r'<summary><span class="\1">\2</span><span class="\3">\4</span></summary>', html)
     html = _NAMED_ALIKE.sub(r'<section class="\1">', html)
+    html = _THEME_ICON.sub(r"\1", _SEARCH_FIELD.sub(r"\1", html))
     return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))
 
 

@@ -56,6 +56,15 @@ def test_pages_lose_what_is_not_valid():
     assert led_on.count("book/index.html") == 2
 
 
+def test_buttons_are_called_what_is_seen_on_them():
+    field = '<button class="btn search-button-field x" title="Search" aria-label="Search" data-bs-placement="bottom">'
+    assert build.mended(field) == '<button class="btn search-button-field x" data-bs-placement="bottom">'
+    icon = '<i class="theme-switch fa-solid fa-moon  fa-lg" data-mode="dark"  title="Dark"></i>'
+    assert build.mended(icon) == '<i class="theme-switch fa-solid fa-moon  fa-lg" data-mode="dark"></i>'
+    other = '<button class="btn search-button" title="Search" aria-label="Search">'
+    assert build.mended(other) == other
+
+
 def test_search_quotes_nothing_from_the_file_system():
     script = '<script src="_static/searchtools.js?v=1"></script>'
     assert build.mended(script).startswith(f'{script}<script>if (location.protocol === "file:") DOCUMENTATION_OPTIONS')

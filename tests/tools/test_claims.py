@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
 import yaml
 
@@ -30,12 +31,13 @@ def test_all_three_systems_are_judged_and_in_the_four_words(quoted):
 
 def test_a_checkout_without_results_says_so(quoted, tmp_path):
     verdicts = [row[3] for row in rows_of(claims.table(tmp_path, [], quoted))]
-    assert verdicts.count(claims.NOT_STORED) == 7
+    assert verdicts.count(claims.NOT_STORED) == 8
 
 
 def few(tmp_path, **painted):
     rows = [
-        {"name": f"few-{each}", "fold": 0, "each": each, "macro_f1": {"painted": scores, "real": [0.7, 0.7]}}
+        {"name": f"few-{each}", "fold": 0, "each": each, "steps": 1200}
+        | {"macro_f1": {"painted": scores, "real": [0.7, 0.7]}}
         for each, scores in ((0, painted["all_cells"]), (3, painted["three"]), (10, painted["ten"]))
     ]
     longer = [
@@ -59,6 +61,10 @@ def test_few_suffice_if_they_reach_nine_tenths_of_what_all_reach(tmp_path):
         "not reproduced: a classifier names painted cells at a"
     )
     assert few(tmp_path, **everything, longer=longer[:1]).startswith("could not be told: ")  # all cells alone
+    told = few(tmp_path, **everything, longer=([0.6, 0.66], [0.6]))
+    assert told.startswith("partly: ")  # three cells were tried in the short trainings only
+    assert "0.60 after 10 and 0.63 after all cells of a type, real ones of 0.70 (one training each)" in told
+    assert told.endswith("after trainings of 1,200 steps 0.20 after 3, 0.20 after 10 and 0.25 after all")
 
 
 def test_augmentation_is_judged_over_all_seeds(tmp_path):
@@ -73,6 +79,53 @@ def test_augmentation_is_judged_over_all_seeds(tmp_path):
     assert judged((0.8, 0.95)) == "reproduced"
     assert judged((0.6, 0.85)) == "not reproduced"
     assert judged((0.8, 0.85)) == "could not be told"
+
+
+def test_the_chapter_says_of_augmentation_what_the_table_says():
+    verdict = claims._augmentation(ROOT / "data" / "results" / "cyclegan" / "laptop.json").split(":")[0]
+    (cell,) = (
+        cell
+        for cell in nbformat.read(ROOT / "notebooks" / "12_cyclegan_white_cells.ipynb", as_version=4).cells
+        if cell.id == "augmentation-seeds"
+    )
+    printed = "".join(output.get("text", "") for output in cell.outputs)
+    assert printed.endswith(f"the paper's claim: {verdict}\n")
+
+
+def test_painting_while_training_is_held_against_a_step_of_training(tmp_path):
+    paper = {
+        "data": {"image_width_px": 512, "image_height_px": 512},
+        "sampler": {"seconds_per_mask": 60},
+        "gan": {"seconds_per_image": 0.8},
+    }
+    assert claims._real_time(tmp_path / "bench.json", [], paper) == claims.NOT_STORED
+    rows = [{"what": "paint", "size": "8×8"}]
+    write_json(tmp_path / "bench.json", {"rows": rows})
+    assert claims._real_time(tmp_path / "bench.json", [], paper) == claims.NOT_STORED
+    rows.append({"what": "stream", "size": "256×256", "seconds": 0.1, "cpu_seconds": 0.2})
+    write_json(tmp_path / "bench.json", {"rows": rows})
+
+    def judged(*steps, device="cpu, 1 threads", crop_px=256):
+        runs = [
+            {
+                "task": task,
+                "device": device,
+                "config": {"crop_px": crop_px, "steps": 50, "batch": 2},
+                "seconds": {"training": 100 * seconds},
+            }
+            for task, seconds in steps
+        ]
+        return claims._real_time(tmp_path / "bench.json", runs, paper)
+
+    assert judged().startswith("could not be told: a sample of 256×256 with its mask takes 0.1 s (0.2 CPU-s), where")
+    assert "figures come to 15.2 s for its area" in judged()  # a quarter of the picture
+    assert judged(("fcn8s", 0.3), ("faster_rcnn", 0.4)).startswith("not reproduced: ")
+    assert judged(("fcn8s", 0.1), ("fcn8s", 0.9)).startswith("reproduced: ")  # its fastest run counts
+    partly = judged(("fcn8s", 0.1), ("faster_rcnn", 0.4))
+    assert partly.startswith("partly: ")
+    assert partly.endswith("costs a processor 0.10 to 0.40 s, more than to paint it for 1 of 2 networks")
+    assert judged(("fcn8s", 0.3), device="NVIDIA").startswith("could not be told: ")
+    assert judged(("fcn8s", 0.3), crop_px=128).startswith("could not be told: ")
 
 
 def test_a_loss_below_its_balance_is_better_than_random():

@@ -15,6 +15,8 @@ PAGES = [*glossary.pages(), ROOT / glossary.GLOSSARY]
 MEASURE = re.compile(
     r"\b(?:Dice|DSC|AP|AP50|AP75|KID|FID|F1|IoU|count errors?|precision|recall|accuracy|optimism|GAN term|p-values?)\b"
 )
+# Counted shares and lengths in parts of a pixel are results whatever stands beside them.
+COUNTED = re.compile(r"(?<![\w.])\d+ in (?:every )?\d{1,3}(?:,\d{3})*\b|(?<![\w.])\d+\.\d+\s?(?:px|pixels)\b")
 NUMBER = re.compile(r"(?<![\w.])(?:\d+\.\d+|\d+(?:\.\d+)?\s?%)")
 # A threshold is part of a measure's name: "F1 at 0.75", "thresholds 0.50, 0.55, …, 0.95", "101 recalls, 0, 0.01, …, 1".
 LIST = r"\d[\d.]*(?:(?:,| to| and|, …,| …)*\s*\d[\d.]*)*"
@@ -23,7 +25,7 @@ GIVEN = re.compile(r"^(`{3,}|:{3,})\{exercise\}.*?^\1[ \t]*$", re.MULTILINE | re
 
 
 def typed(text: str) -> list[str]:
-    """List the sentences that have a typed number in them beside a measure's name."""
+    """List the sentences that have a typed number beside a measure's name, or a counted share or part of a pixel."""
     text = GIVEN.sub("", text)
     text = re.sub(r"\{\{.*?\}\}", "", text, flags=re.DOTALL)
     text = re.sub(r"\{term\}`([^`<]*?)(?:\s*<[^`>]*>)?`", r"\1", text)
@@ -31,7 +33,7 @@ def typed(text: str) -> list[str]:
     found = []
     for sentence in re.split(r"(?<=[.!?;])\s+|\n\n|\n(?=[-|*])", text):
         sentence = THRESHOLD.sub("", " ".join(sentence.split()))
-        if MEASURE.search(sentence) and NUMBER.search(sentence):
+        if COUNTED.search(sentence) or (MEASURE.search(sentence) and NUMBER.search(sentence)):
             found.append(sentence)
     return found
 
@@ -58,6 +60,9 @@ def test_no_number_is_typed_beside_a_measure(path):
         "| FCN-8s | 0.958 | Dice |",
         "KID: 0.30 instead of\n0.89.",
         "{term}`F1` fell to 0.9, as {{ x }} says.",
+        "A neighbour cuts 9 in 100 cells.",
+        "Pixel steps alone give a mask 0.10 and 0.08 px.",
+        "It is displaced by 0.3 pixels.",
     ],
 )
 def test_typed_numbers_are_found(text):
@@ -73,6 +78,7 @@ def test_typed_numbers_are_found(text):
         "COCO reads precision at 101 recalls, 0, 0.01, …, 1.",
         "Dice of `0.5` and $0.5$.",
         "A level of 5 % is usual. Dice is not meant.",
+        "Windows of 240 px; in 2019; 12 of 20 pairs; 3 in all; 7 in 2019; `0.5 px`.",
     ],
 )
 def test_what_is_no_result_is_passed_over(text):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, FancyBboxPatch
 
 from .io import read_image
-from .plots import colour_instances
+from .plots import colour_instances, cycled
 
 if TYPE_CHECKING:
     from .gan.styles import Styles
@@ -228,7 +228,8 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
     Returns
     -------
     matplotlib.figure.Figure
-        Above coloured by style cluster, numbered at the clusters' middles; below by slide, with a legend.
+        Above by style cluster, numbered at the clusters' middles; below by slide, with a legend. Kinds differ in
+        colour and, from the eighth on, in marker.
     """
     points = np.vstack([styles.cells, styles.backgrounds]).astype(float)
     middle = points.mean(axis=0)
@@ -237,10 +238,9 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
         (x - middle) @ plane for x in (styles.cells, styles.backgrounds, styles.cell_centres)
     )
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 8.6), sharex=True, sharey=True, layout="constrained")
-    ten = plt.get_cmap("tab10")
-    above.scatter(*cells.T, c=styles.cell_cluster, cmap=ten, vmin=-0.5, vmax=9.5, s=5, linewidths=0)
+    _spots(above, cells, styles.cell_cluster)
     for k, place in enumerate(centres):
-        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": ten(k % 10), "lw": 1.5}
+        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": cycled(k)[0], "lw": 1.5}
         above.annotate(f"{k}", place, ha="center", va="center", fontsize=11, bbox=box)
     above.set(title="by style cluster of the cells", ylabel="second main direction")
     if slides is None:
@@ -249,18 +249,25 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
         below.scatter(*backgrounds.T, c=np.arange(len(backgrounds)), cmap="viridis", marker="x", s=40)
     else:
         names = list(dict.fromkeys(slides))
-        colours = plt.get_cmap("tab20")(np.arange(len(names)) % 20)
         of_smear = np.array([names.index(slide) for slide in slides])
-        below.scatter(*cells.T, c=colours[of_smear[styles.cell_smear]], s=5, linewidths=0)
-        below.scatter(*backgrounds.T, c=colours[of_smear], marker="x", s=40)
-        for name, colour in zip(names, colours, strict=True):
-            below.plot([], [], "o", color=colour, label=name)
+        _spots(below, cells, of_smear[styles.cell_smear])
+        below.scatter(*backgrounds.T, c=[cycled(k)[0] for k in of_smear], marker="x", s=40)
+        for k, name in enumerate(names):
+            colour, marker = cycled(k)
+            below.plot([], [], marker, color=colour, label=name)
         below.legend(
             loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9.5, handletextpad=0.2, ncols=1 + len(names) // 21
         )
     below.set(title="by slide" if slides is not None else "by smear", xlabel="first main direction")
     below.set_ylabel("second main direction")
     return figure
+
+
+def _spots(axis: Axes, places: np.ndarray, kind: np.ndarray) -> None:
+    """Draw points, float (n, 2), in the colour and with the marker of their kind."""
+    for k in np.unique(kind):
+        colour, marker = cycled(k)
+        axis.scatter(*places[kind == k].T, c=colour, marker=marker, s=6 if marker == "o" else 9, linewidths=0)
 
 
 def ladder(panels: Mapping[str, Mapping[str, tuple[float, float]]], label: str, floors: Collection[str] = ()) -> Figure:

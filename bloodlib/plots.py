@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +21,75 @@ ARM_COLOURS = {
     "RD+SD": "#E69F00",
     "RD+SD+aug": "#009E73",
 }
+
+# One per layout law and per system, in every figure that draws them: a system has the colour of its layout. Chosen so
+# that any two differ by a CIEDE2000 of at least 14 with normal vision and with red, green or blue cones missing.
+SYSTEM_COLOURS = {
+    "real": "#000000",
+    "uniform": "#856C9B",
+    "final, inverted": "#2E04F0",  # Eq. 3 of Bailo et al. 2019: published version and core as this book reads them
+    "final, zero": "#2B8DFD",
+    "first, inverted": "#6D0066",
+    "first, zero": "#E094BB",
+    "Thomas clusters": "#14614C",
+    "graph": "#A17A1E",
+    "fitted": "#993300",
+    "fitted by slide": "#FF5C81",
+    "fitted, same slide": "#312000",
+    "main pipeline": "#2E04F0",
+    "CycleGAN": "#BAB300",
+    "single cells": "#A17A1E",
+}
+_DASHES = {"final, zero": "--", "first, zero": "--", "uniform": ":", "graph": "-.", "fitted": (0, (6, 1.5))}
+
+# For parts of a figure that have no colour of their own in this book, clusters or slides: Okabe and Ito's colours
+# without yellow, and with every turn through them another marker.
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P")
+
+
+def system_line(name: str) -> dict[str, Any]:
+    """Give the colour and the dashes of a layout law or system, as keywords of ``Axes.plot``.
+
+    Parameters
+    ----------
+    name : str
+        A key of `SYSTEM_COLOURS`.
+
+    Returns
+    -------
+    dict
+        ``color``, ``linestyle``, and for real smears a thicker ``linewidth``.
+
+    Raises
+    ------
+    ValueError
+        If no colour is set for that name.
+
+    Notes
+    -----
+    Book: chapters 03, 04 and 13.
+
+    Examples
+    --------
+    >>> system_line("first, zero")
+    {'color': '#E094BB', 'linestyle': '--'}
+    """
+    if name not in SYSTEM_COLOURS:
+        raise ValueError(f"name: {name!r} has no colour; those that have one are {', '.join(SYSTEM_COLOURS)}")
+    thick = {"linewidth": 2.5} if name == "real" else {}
+    return {"color": SYSTEM_COLOURS[name], "linestyle": _DASHES.get(name, "-"), **thick}
+
+
+def cycled(k: int) -> tuple[str, str]:
+    """Give the colour and the marker of part `k` of a figure; no two of the first 42 share both.
+
+    Examples
+    --------
+    >>> cycled(0), cycled(7)
+    (('#0072B2', 'o'), ('#0072B2', '^'))
+    """
+    return CYCLE[k % len(CYCLE)], MARKERS[k // len(CYCLE) % len(MARKERS)]
 
 
 def style() -> None:

@@ -1,8 +1,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
-from bloodlib import figures
+from bloodlib import figures, plots
 from bloodlib.gan.styles import Styles
 from bloodlib.io import write_image
 
@@ -100,10 +101,24 @@ def test_style_scatter_names_clusters_and_slides(styles):
     above, below = figures.style_scatter(styles, ["s1", "s2", "s1", "s2"]).axes
     assert [text.get_text() for text in above.texts] == ["0", "1", "2"]
     assert [text.get_text() for text in below.get_legend().get_texts()] == ["s1", "s2"]
-    cells, crosses = below.collections
-    assert len(cells.get_offsets()) == 80
+    *cells, crosses = below.collections
+    assert [len(of_slide.get_offsets()) for of_slide in cells] == [40, 40]
     assert len(crosses.get_offsets()) == 4
-    assert len(np.unique(cells.get_facecolors(), axis=0)) == 2
+    assert [to_hex(c.get_facecolors()[0]) for c in cells] == [plots.cycled(k)[0].lower() for k in (0, 1)]
+    assert [len(of_cluster.get_offsets()) for of_cluster in above.collections] == np.bincount(
+        styles.cell_cluster
+    ).tolist()
+
+
+def test_style_scatter_tells_more_kinds_than_colours_apart_by_markers():
+    rng = np.random.default_rng(2)
+    styles = Styles.fit([rng.normal(k, 0.1, (5, 4)).astype(np.float32) for k in range(9)], clusters=9)
+    above, below = figures.style_scatter(styles, [f"s{k}" for k in range(9)]).axes
+    for axis in (above, below):
+        looks = {(to_hex(c.get_facecolors()[0]), len(c.get_paths()[0])) for c in axis.collections[:9]}
+        assert len(looks) == 9
+    markers = [handle.get_marker() for handle in below.get_legend().legend_handles]
+    assert markers == ["o"] * 7 + ["^"] * 2
 
 
 def test_style_scatter_without_slides_has_a_colour_bar(styles):

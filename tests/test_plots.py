@@ -1,10 +1,41 @@
+import re
+from itertools import combinations
+
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from bloodlib import plots
 from bloodlib.io.labels import colours_to_instances
+from bloodlib.sampler.constants import PUBLISHED
 from bloodlib.statistics import touching_pairs
+from tools.layout import ROOT, notebooks
+
+# What linear RGB looks like without red, green or blue cones (Machado, Oliveira and Fernandes 2009, severity 1).
+WITHOUT = {
+    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "none": np.eye(3).tolist(),
+}
+
+
+def linear(rgb):
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def seen(colours, cones):
+    """Give Lab of colours as they look without one kind of cones, float (n, 3)."""
+    light = np.clip(linear(np.array([to_rgb(c) for c in colours])) @ np.array(WITHOUT[cones]).T, 0, 1)
+    return rgb2lab(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)[None])[0]
+
+
+def nearest(colours, cones):
+    """Give the smallest CIEDE2000 difference of any two."""
+    return min(float(deltaE_ciede2000(a, b)) for a, b in combinations(seen(colours, cones), 2))
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +96,71 @@ def test_coloured_instances_can_be_told_apart():
 def test_arms_have_their_own_colours():
     assert list(plots.ARM_COLOURS) == ["RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug"]
     assert len(set(plots.ARM_COLOURS.values())) == 5
+
+
+def test_systems_have_their_own_colours():
+    shared = {"main pipeline": "final, inverted", "single cells": "graph"}  # a system and its layout
+    for system, layout in shared.items():
+        assert plots.SYSTEM_COLOURS[system] == plots.SYSTEM_COLOURS[layout]
+    assert len(set(plots.SYSTEM_COLOURS.values())) == len(plots.SYSTEM_COLOURS) - len(shared)
+    assert set(PUBLISHED) | {"real", "fitted", "fitted by slide", "fitted, same slide"} <= set(plots.SYSTEM_COLOURS)
+
+
+@pytest.mark.parametrize("cones", WITHOUT)
+def test_systems_are_told_apart_with_any_colour_vision(cones):
+    assert nearest(set(plots.SYSTEM_COLOURS.values()), cones) > 14
+
+
+@pytest.mark.parametrize("cones", WITHOUT)
+@pytest.mark.parametrize("colours", [plots.CYCLE, tuple(plots.ARM_COLOURS.values())], ids=["cycle", "arms"])
+def test_other_colours_are_told_apart_with_any_colour_vision(colours, cones):
+    assert nearest(colours, cones) > 10
+
+
+def test_seeing_without_a_kind_of_cones_is_simulated():
+    red_and_green = ("#d62728", "#2ca02c")  # of matplotlib's own cycle
+    assert nearest(red_and_green, "green") < 10 < 50 < nearest(red_and_green, "none")
+    assert seen(["#777777"], "red")[0] == pytest.approx(seen(["#777777"], "none")[0], abs=0.1)
+
+
+def test_lines_of_systems_differ_from_white():
+    for colour in plots.SYSTEM_COLOURS.values():
+        luminance = linear(np.array(to_rgb(colour))) @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) > 2.2
+
+
+def test_line_of_a_system_has_its_colour():
+    assert plots.system_line("uniform") == {"color": plots.SYSTEM_COLOURS["uniform"], "linestyle": ":"}
+    assert plots.system_line("real")["linewidth"] > plt.rcParams["lines.linewidth"]
+    figure, axis = plt.subplots()
+    for name in plots.SYSTEM_COLOURS:
+        axis.plot([0, 1], [0, 1], **plots.system_line(name))
+    figure.canvas.draw()
+    with pytest.raises(ValueError, match="'best' has no colour"):
+        plots.system_line("best")
+
+
+def test_cycled_looks_are_different():
+    assert len({plots.cycled(k) for k in range(42)}) == 42
+    assert plots.cycled(42) == plots.cycled(0)
+    style = (ROOT / "bloodlib" / "plots.mplstyle").read_text()
+    assert tuple(f"#{c}" for c in re.search(r"color=\[(.+?)\]", style)[1].replace('"', "").split(", ")) == plots.CYCLE
+
+
+def code(path):
+    return "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+
+
+@pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)
+def test_every_chapter_draws_in_the_style_and_no_colours_by_turn(path):
+    source = code(path)
+    assert re.search(r"^plots\.style\(\)$", source, re.MULTILINE)
+    assert not re.search(r"""tab10|tab20|f["']C\{""", source), "colours by turn have no meaning"
+    typed = set(re.findall(r"#[0-9A-Fa-f]{6}\b", source))
+    assert not typed & {*plots.SYSTEM_COLOURS.values(), *plots.ARM_COLOURS.values()}, "taken from plots' maps instead"
+
+
+def test_layouts_are_drawn_in_their_colours():
+    for number, least in (("03", 2), ("04", 4), ("13", 1)):
+        (path,) = notebooks(ROOT, number)
+        assert len(re.findall(r"system_line\(|SYSTEM_COLOURS\[", code(path))) >= least, path.stem

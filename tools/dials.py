@@ -1,8 +1,8 @@
 """The dials of each chapter: read from its table, checked, run and timed: python -m tools.dials --only 13 --remark "…".
 
-A dial is a row of the table under "Three dials" that names parameters and values (``| `order` to 5 | …``). What a run
-with them costs is stored in data/results/dials.json, as processor time of all threads, in which other work on the
-machine hardly shows; staging writes it into the table.
+A dial is a row of the table under "Three dials" that names parameters and one value of each (``| `order` to 5 | …``).
+What a run with them costs is stored in data/results/dials.json, as processor time of all threads, in which other work
+on the machine hardly shows; staging writes it into the table.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ from .layout import ROOT, Build, notebooks
 STORED = Path("data") / "results" / "dials.json"
 CELL = "dials"
 AS_IS = "as it is"
+MEANT = (
+    "Processor seconds are the work of all cores added up, from nothing, with every model trained anew. One waits less "
+    "than that where several cores share it, and longer where other programs want them."
+)
 _SET = re.compile(r"`(\w+)` to (?:`([^`]+)`|(-?[\d.]+\d|-?\d+))")
 
 
@@ -38,7 +42,7 @@ def dials(notebook: Path) -> dict[str, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the chapter has no such table, or a row names no parameter and value.
+        If the chapter has no such table, or a row names no parameter and value, or several values of one.
     """
     cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.id == CELL]
     if not cells:
@@ -48,6 +52,8 @@ def dials(notebook: Path) -> dict[str, dict[str, Any]]:
         given = {name: yaml.safe_load(text or number) for name, text, number in _SET.findall(row)}
         if not given:
             raise ValueError(f"{notebook.name}: the dial {row!r} names no parameter and value, as in `seed` to 1")
+        if rest := _SET.sub("", row).strip(" ,"):
+            raise ValueError(f"{notebook.name}: the dial {row!r} has {rest!r} left over; each parameter has one value")
         parameters.validate(notebook, given)
         found[row] = given
     return found
@@ -65,14 +71,15 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
     lines = []
     for line in table.splitlines():
         if line.startswith("| turn"):
-            line += f" processor seconds (as it is: {seconds[AS_IS]:.0f}) |"
+            line += f" processor seconds, not seconds of waiting (as it is: {seconds[AS_IS]:.0f}) |"
         elif line.startswith("|---"):
             line += "---:|"
         elif line.startswith("| `"):
             one = seconds.get(line.split("|")[1].strip())
             line += " not measured |" if one is None else f" {one:.0f} |"
         lines.append(line)
-    return "\n".join([*lines, "", f"*Measured on {stored['device']}; {stored['remark']}.*"])
+    lines += ["", f"*Measured on {stored['device']}; {stored['remark']}. {MEANT}*"]
+    return "\n".join(lines)
 
 
 def times(root: Path, chapter: str) -> dict[str, Any]:
@@ -119,6 +126,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
                 continue
             seconds = round(measure(notebook, build, given), 1)
             chapter["processor_seconds"][name] = seconds
+            known = (AS_IS, *dials(notebook))  # what the table no longer names is dropped
+            chapter["processor_seconds"] = {k: v for k, v in chapter["processor_seconds"].items() if k in known}
             chapter |= {"device": where, "remark": options.remark}
             write_json(root / STORED, stored)
             print(f"{notebook.stem:<32} {seconds:6.1f}  {name}", flush=True)

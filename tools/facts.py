@@ -130,16 +130,23 @@ def cost(runs: list[dict[str, Any]]) -> str:
     return f"{len(runs)} stored runs took {hours:.1f} processor-hours ({'; '.join(devices)})."
 
 
+TIMED = ("smoke-phantom", "laptop-chula_rbc12", "paper-chula_rbc12")  # builds that the table of run times names
+
+
 def run_times(path: Path) -> str:
-    """Write how long the chapters took, as ``python -m tools.times`` stored it, one column per build."""
+    """Write how long the chapters took, as ``python -m tools.times`` stored it, one column per build.
+
+    Of each profile a column is there, and says so where nothing was measured.
+    """
     if not path.exists():
         return "No run times are stored in this checkout."
     builds = read_json(path)["builds"]
     chapters = sorted({chapter for one in builds.values() for chapter in one["seconds"]})
-    lines = [f"| chapter | {' | '.join(builds)} |", "|---|" + "---:|" * len(builds)]
+    columns = [*builds, *(name for name in TIMED if name not in builds)]
+    lines = [f"| chapter | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for chapter in chapters:
-        seconds = [one["seconds"].get(chapter) for one in builds.values()]
-        cells = ["–" if s is None else f"{s:.0f} s" if s < 100 else f"{s / 60:.1f} min" for s in seconds]
+        seconds = [builds[name]["seconds"].get(chapter) if name in builds else None for name in columns]
+        cells = ["not measured" if s is None else f"{s:.0f} s" if s < 100 else f"{s / 60:.1f} min" for s in seconds]
         lines.append(f"| {{doc}}`../notebooks/{chapter}` | {' | '.join(cells)} |")
     measured = [f"{name}: {one['device']}, {one['remark']}" for name, one in builds.items()]
     return "\n".join([*lines, "", f"Measured on {'; '.join(measured)}."])

@@ -15,8 +15,16 @@ from .layout import ROOT
 STORED = Path("data") / "results" / "run_times.json"
 
 
-def measured(build: Path, remark: str) -> dict[str, Any]:
-    """Gather the seconds of every chapter from a build's run cards.
+def measured(build: Path, remark: str, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Gather the seconds of a build's chapters from their run cards.
+
+    Parameters
+    ----------
+    build : path
+    remark : str
+        What else the machine did meanwhile, and what was found made already.
+    only : sequence of str
+        Names of chapters; all of which there is a card, if none is given.
 
     Raises
     ------
@@ -24,6 +32,7 @@ def measured(build: Path, remark: str) -> dict[str, Any]:
         If the build has none, or its chapters ran on several machines.
     """
     cards = [read_json(path) for path in sorted((build / "cards").glob("*.json"))]
+    cards = [card for card in cards if not only or card["notebook"] in only]
     devices = {card["device"] for card in cards}
     if len(devices) != 1:
         raise ValueError(f"{build}: run cards of {len(devices)} machines; needed are those of one, so build it at once")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from bloodlib._files import read_json
+from bloodlib._files import read_json, write_json
 from tools import dials
 
 TABLE = """## Three dials
@@ -14,7 +14,7 @@ TABLE = """## Three dials
 |---|---|---|
 | `count` to 7 | the points | more of them |
 | `data` to `mine`, `width` to 0.25 | the line | it is thinner |
-| `seed` to 1, 2, 3 | both | chance |"""
+| `seed` to 1 | both | chance |"""
 
 
 def with_table(project, table=TABLE):
@@ -36,6 +36,8 @@ def test_values_are_read_with_their_types(project):
         ("| `colour` to 7 | a | b |", "unknown parameter 'colour'"),
         ("| `count` to `many` | a | b |", "parameter 'count' is 'many'"),
         ("| `count` | a | b |", "names no parameter and value"),
+        ("| `seed` to 1, 2, 3 | a | b |", "'2, 3' left over"),
+        ("| `seed` to 1, then 6 | a | b |", "'then 6' left over"),
     ],
 )
 def test_dial_that_cannot_be_turned_is_refused(project, row, message):
@@ -58,14 +60,19 @@ def test_times_are_measured_once_and_written_into_the_table(project, capsys):
     assert dials.main(["--only", "01", "--remark", "nothing else ran"], project) == 0
     assert capsys.readouterr().out == ""
     assert dials.times(project, path.stem) == stored
+    again = {**stored, "processor_seconds": {"`width` to 9": 1.0, **stored["processor_seconds"]}}
+    write_json(project / dials.STORED, {"chapters": {path.stem: again}})
+    assert dials.main(["--only", "01", "--remark", "nothing else ran", "--again"], project) == 0
+    assert set(dials.times(project, path.stem)["processor_seconds"]) == {dials.AS_IS, "`count` to 7"}
+    capsys.readouterr()
     assert dials.times(project, "02_beta") == {}
 
 
 def test_column_says_what_was_not_measured():
     stored = {"processor_seconds": {"as it is": 10.2, "`count` to 7": 14.6}, "device": "A", "remark": "alone"}
     lines = dials.with_times(TABLE, stored).splitlines()
-    assert lines[2].endswith("| processor seconds (as it is: 10) |")
+    assert lines[2].endswith("| processor seconds, not seconds of waiting (as it is: 10) |")
     assert lines[4].endswith("| more of them | 15 |")
     assert lines[5].endswith("| not measured |")
-    assert lines[-1] == "*Measured on A; alone.*"
+    assert lines[-1] == f"*Measured on A; alone. {dials.MEANT}*"
     assert dials.with_times(TABLE, {}) == TABLE

@@ -256,7 +256,7 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
             colour, marker = cycled(k)
             below.plot([], [], marker, color=colour, label=name)
         below.legend(
-            loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9.5, handletextpad=0.2, ncols=1 + len(names) // 21
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=10, handletextpad=0.1, columnspacing=1.2, ncols=5
         )
     below.set(title="by slide" if slides is not None else "by smear", xlabel="first main direction")
     below.set_ylabel("second main direction")

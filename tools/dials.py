@@ -71,7 +71,7 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
     lines = []
     for line in table.splitlines():
         if line.startswith("| turn"):
-            line += f" processor seconds, not seconds of waiting (as it is: {seconds[AS_IS]:.0f}) |"
+            line += f" processor seconds, not waiting (as it is: {seconds[AS_IS]:.0f}) |"
         elif line.startswith("|---"):
             line += "---:|"
         elif line.startswith("| `"):

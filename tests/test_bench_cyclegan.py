@@ -94,6 +94,21 @@ def test_spread_of_stains_is_that_of_the_backgrounds():
     assert cyclegan.stain_spread([(image, trimap) for image in flat]) == 0
 
 
+def test_few_cells_are_scored_by_count_and_seed_and_come_out_the_same_again():
+    config = replace(CYCLE_PRESETS["smoke"], side_px=32, filters=2, blocks=1, discriminator_filters=2, steps=2)
+    rows = cyclegan.few_cells(config, (1, 2), 2, range(50, 52))
+    assert [(row["cells"], row["seed"]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert len({str(row["dice"]) for row in rows}) > 1
+    assert cyclegan.few_cells(config, (2,), 1, range(50, 52)) == rows[2:3]
+
+
+def test_few_cells_are_stored_of_the_present_settings():
+    stored = json.loads(cyclegan.FEW.read_text())
+    assert stored["config_hash"] == CYCLE_PRESETS["smoke"].digest(), f"again: {stored['command']}"
+    assert len(stored["rows"]) == len(cyclegan.COUNTS) * cyclegan.FEW_SEEDS
+    assert {row["cells"] for row in stored["rows"]} == set(cyclegan.COUNTS)
+
+
 def test_what_is_stored_is_of_the_present_settings():
     if not cyclegan.RESULT.is_file():
         pytest.skip(f"nothing stored yet: {cyclegan.COMMAND}")

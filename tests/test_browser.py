@@ -13,7 +13,8 @@ import yaml
 from PIL import Image
 from scipy.stats import binom
 
-from tools import browser, showcase, slim
+from bloodlib.evaluators.protocol import load_runs
+from tools import browser, facts, showcase, slim, stage
 from tools.build import build_html
 from tools.layout import ROOT, Build
 
@@ -29,6 +30,13 @@ Cells stick to one another by adhesion.
 :width: 60%
 
 A figure.
+```
+
+```{{figure}} large.png
+:alt: Panels of noise, for want of smears
+:width: 100%
+
+A large figure, with words in it.
 ```
 
 {slider}
@@ -54,28 +62,44 @@ BOX = """(() => { const b = document.querySelector(".bl-stage").getBoundingClien
 TILES = ["painted", "original"] * 10
 
 
+def landing(slider: str) -> str:
+    """Give the landing page's first screen, with the stored finding; what leads to pages that are not here is words."""
+    text = (ROOT / "book" / "index.md").read_text().split("This build was made with")[0]
+    finding = facts.headline(load_runs(ROOT / "data" / "results" / "table2"))
+    text = text.replace("{{ slider }}", slider.replace(":name: fig-slider", ":name: fig-landing"))
+    text = text.replace("{{ headline }}", finding).replace(":link-type: doc\n", "")
+    text = re.sub(r"^:link: .*$", ":link: https://example.org", text, flags=re.MULTILINE)
+    text = re.sub(r"\{cite:p\}`\w+`", "[Bailo *et al.*, 2019]", text)
+    return re.sub(r"\{(?:term|doc)\}`([^`<]*?)(?:\s*<[^`>]*>)?`", r"\1", text)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """Build one page with the book's own settings and scripts; its pictures are plain colours."""
     build = Build("smoke", "phantom", root=tmp_path_factory.mktemp("book"))
     book = build.site / "book"
     book.mkdir(parents=True)
-    (book / "_static").symlink_to(ROOT / "book" / "_static")
+    for folder in ("_static", "_extensions"):
+        (book / folder).symlink_to(ROOT / "book" / folder)
     static = build.site / "static"
     (static / showcase.FOLDER).mkdir(parents=True)
     names = ["original", "painted", *(f"style_{k}" for k in range(10)), *(f"tile_{k:02d}" for k in range(len(TILES)))]
     for k, name in enumerate(names):
         colour = (7 * k % 256, 90, 255 - 7 * k % 256)
-        Image.new("RGB", (64, 48), colour).save(static / showcase.FOLDER / f"{name}.webp", lossless=True)
+        Image.new("RGB", (64, 36), colour).save(static / showcase.FOLDER / f"{name}.webp", lossless=True)
     noise = np.random.default_rng(0).integers(0, 256, (200, 1500, 3), np.uint8)
     Image.fromarray(noise).save(book / "wide.png")
-    made = {"original": "rendered", "styles": 10, "tiles": TILES, "smears": 40}
-    sampler = re.search(r"^```\{raw\} html\n.*?^```", PLAY, re.MULTILINE | re.DOTALL)[0]
-    (book / "index.md").write_text(PAGE.format(sampler=sampler, **showcase.substitutions(made)))
-    (build.site / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    Image.fromarray(np.tile(noise, (5, 1, 1))[:930, :1332]).save(book / "large.png")
+    made = {"original": "rendered", "styles": 10, "tiles": TILES, "smears": 40, "command": "make book"}
+    sampler = re.search(r"^::::\{live-figure\}\n.*?^::::$", PLAY, re.MULTILINE | re.DOTALL)[0]
+    shown = showcase.substitutions(made)
+    (book / "index.md").write_text(PAGE.format(sampler=sampler, **shown))
+    (book / "landing.md").write_text(landing(shown["slider"]))
+    (build.site / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n- file: book/landing\n")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config.pop("bibtex_bibfiles")
     config["sphinx"]["config"].pop("bibtex_reference_style")
+    config["html"]["announcement"] = stage.BANNERS["phantom"]
     config["sphinx"]["config"]["html_static_path"] = ["book/_static", "static"]
     (build.site / "_config.yml").write_text(yaml.safe_dump(config))
     assert build_html(build) == 0
@@ -156,6 +180,52 @@ def test_divide_moves_by_key_mouse_and_finger(page):
     page.wait_for(f"parseFloat({cut}) > 70 && parseFloat({cut}) < 80")
 
 
+def tap(page, selector):
+    """Touch the middle of an element."""
+    page.touch(*page.centre_of(selector))
+
+
+def test_sampler_answers_to_a_finger(page):
+    page.emulate(width=390, height=844, touch=True)
+    sampler = "document.querySelector('[data-play=adhesion]').player"
+    tap(page, "[name=toggle]")
+    page.wait_for(f"!{sampler}.timer")
+    before = page.evaluate(f"{sampler}.layout.cells.length")
+    tap(page, "[name=step]")
+    page.wait_for(f"{sampler}.layout.cells.length === {before + 1}")
+    assert page.evaluate("document.querySelector('[name=toggle]').textContent") == "Play"
+    tap(page, "[name=toggle]")
+    page.wait_for(f"{sampler}.layout.cells.length > {before + 1}")
+    assert page.evaluate("document.querySelector('[name=toggle]').textContent") == "Pause"
+
+
+def test_sampler_waits_for_those_who_asked_for_less_motion(window, site):
+    window.emulate(calm=True)
+    window.open(site)
+    sampler = "document.querySelector('[data-play=adhesion]').player"
+    assert window.evaluate("document.querySelector('[name=toggle]').textContent") == "Play"
+    window.evaluate("new Promise((done) => setTimeout(done, 300))")
+    assert window.evaluate(f"{sampler}.layout.cells.length") == 0
+    window.click("[name=toggle]")
+    window.wait_for(f"{sampler}.layout.cells.length > 2")
+    assert window.evaluate("document.querySelector('[name=toggle]').textContent") == "Pause"
+
+
+def test_styles_and_game_answer_to_a_finger(page):
+    page.emulate(width=390, height=844, touch=True)
+    page.centre_of("[name=style]")
+    box = "(() => { const b = document.querySelector('[name=style]').getBoundingClientRect();"
+    left, top, width, height = page.evaluate(f"{box} return [b.left, b.top, b.width, b.height]; }})()")
+    page.touch(left + 0.95 * width, top + height / 2)
+    page.wait_for("document.querySelector('[name=style]').value >= 8")
+    shown = "[...document.querySelectorAll('.bl-styles img')].filter((i) => !i.hidden).map((i) => i.alt)"
+    at = page.evaluate("document.querySelector('[name=style]').value")
+    assert page.evaluate(shown) == [f"One painted mask in the looks of cluster {at}"]
+    tap(page, ".bl-game [name=painted]")
+    page.wait_for("document.querySelector('.bl-count').textContent.startsWith('Tile 2 of 20')")
+    assert page.evaluate("document.querySelector('[data-play=game]').game.answers") == ["painted"]
+
+
 def test_styles_are_shown_one_at_a_time(page):
     shown = "[...document.querySelectorAll('.bl-styles img')].filter((i) => !i.hidden).map((i) => i.alt)"
     assert page.evaluate(shown) == ["One painted mask in the looks of cluster 0"]
@@ -178,6 +248,30 @@ def test_game_counts_and_says_what_it_means(page, right, said):
     tiles = page.evaluate("[...document.querySelectorAll('.bl-game figcaption')].map((c) => c.textContent)")
     assert sum("✓" in tile for tile in tiles) == right
     assert page.evaluate("[...document.querySelectorAll('.bl-game figure')].every((f) => f.offsetWidth > 0)")
+
+
+def test_game_ends_at_its_verdict_and_begins_anew(page):
+    game = "document.querySelector('[data-play=game]').game"
+    names = "[...document.querySelectorAll('.bl-game img')].map((i) => i.alt)"
+    before = page.evaluate(names)
+    for _ in range(2):
+        for _ in TILES:
+            page.evaluate("document.querySelector('.bl-game [name=painted]').focus()")
+            page.press("Enter")
+        assert page.evaluate("document.activeElement === document.querySelector('.bl-game .bl-said')")
+        # In whatever order they come, half of the tiles are painted.
+        assert page.evaluate("document.activeElement.textContent").startswith("10 of 20 right, 50 %. ")
+        assert page.evaluate("document.querySelector('.bl-game [name=painted]').offsetWidth") == 0
+        assert page.evaluate(names) != before
+        page.click(".bl-game [name=again]")
+        assert page.evaluate(f"{game}.answers") == []
+        assert page.evaluate("document.activeElement.name") == "original"
+        assert page.evaluate(names) == before
+        assert sorted(page.evaluate(f"{game}.order")) == list(range(20))
+        assert (
+            page.evaluate("[...document.querySelectorAll('.bl-game figure')].filter((f) => f.offsetWidth).length") == 1
+        )
+    assert page.evaluate(f"{game}.order") != list(range(20))
 
 
 def test_chance_is_the_binomial_tail(page):
@@ -207,9 +301,49 @@ def test_figure_is_small_until_it_is_opened(page):
     width, height, room = page.evaluate(f"[{figure}.width, {figure}.height, {figure}.closest('figure').offsetWidth]")
     assert 0.55 * room < width <= 0.6 * room
     assert height == pytest.approx(width * 200 / 1500, abs=1)
-    assert not any(url.endswith("/wide.png") for url in page.requests)
+    full = page.evaluate("document.querySelector('a.bl-full').href")
+    assert Path(full).stem == "wide"
+    assert full not in page.requests
     page.click("a.bl-full")
-    page.wait_for("location.pathname.endsWith('/_images/wide.png') && document.images[0].naturalWidth === 1500")
+    page.wait_for(f"location.href === '{full}' && document.images[0].naturalWidth === 1500")
+
+
+def test_figure_can_be_read_on_a_phone(page):
+    page.emulate(width=390, height=844, touch=True)
+    style = (ROOT / "bloodlib" / "plots.mplstyle").read_text()
+    points, dpi = (float(re.search(rf"^{name}: (.+)$", style, re.MULTILINE)[1]) for name in ("font.size", "figure.dpi"))
+    for alt, pixels in (("Noise", 1500), ("Panels", 1332)):
+        figure = f"document.querySelector('img[alt^={alt}]')"
+        page.wait_for(f"{figure}.complete")
+        wide, high, room = page.evaluate(f"[{figure}.width, {figure}.height, {figure}.parentElement.clientWidth]")
+        assert points / 72 * dpi * wide / pixels > 8.5, "words of the figure, in pixels of the phone"
+        assert high >= 200
+        assert page.evaluate(f"{figure}.parentElement.scrollWidth") == pytest.approx(wide, abs=1)
+        assert room < 390 < wide
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_landing_page_says_it_in_one_screen(page, site):
+    page.open(site.with_name("landing.html"))
+    page.wait_for("document.querySelector('.bl-stage.bl-live img').complete")
+    ends = "[...document.querySelectorAll('.bl-stage, .finding, .path .sd-card')].map((e) => e.getBoundingClientRect())"
+    boxes = page.evaluate(f"{ends}.map((b) => [b.top, b.bottom, b.width])")
+    assert len(boxes) == 5
+    assert all(0 < top < bottom <= 900 for top, bottom, _ in boxes), boxes
+    assert boxes[0][2] > 400
+
+
+def test_figures_to_play_with_have_numbers_and_captions(page):
+    captions = page.evaluate(
+        "[...document.querySelectorAll('.live-figure > figcaption')].map((c) => c.textContent.trim())"
+    )
+    assert len(captions) == 4
+    assert len({re.match(r"Fig\. (\d+) ", caption)[1] for caption in captions}) == 4
+    assert all(len(caption.split()) > 8 for caption in captions)
+    notes = page.evaluate(
+        "[...document.querySelectorAll('details.how-made')].map((d) => d.previousElementSibling.tagName)"
+    )
+    assert notes == ["FIGURE"] * 3  # the sampler's note stands on its own page
 
 
 def test_search_finds_offline_what_is_typed(site):

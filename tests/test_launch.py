@@ -57,7 +57,8 @@ def site(tmp_path_factory):
         (made.site / "notebooks").mkdir(parents=True)
         (root / "data").mkdir()
         shutil.copy(ROOT / "data" / "quoted.yml", root / "data")
-        shutil.copytree(ROOT / "book" / "_static", made.site / "book" / "_static")
+        for folder in ("_static", "_extensions"):
+            shutil.copytree(ROOT / "book" / folder, made.site / "book" / folder)
         shutil.copy(ROOT / "book" / "references.bib", made.site / "book")
         (made.site / "book" / "index.md").write_text("# A book\n")
         for path in NOTEBOOKS:

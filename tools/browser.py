@@ -168,12 +168,16 @@ class Browser:
                 raise
             return False  # asked of a page that was being left
 
-    def emulate(self, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False) -> None:
-        """Set the size of the window in pixels, and what the reader's system asks for."""
+    def emulate(
+        self, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False, calm: bool = False
+    ) -> None:
+        """Set the size of the window in pixels, and what the reader's system asks for; calm: for less motion."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.send("Emulation.setTouchEmulationEnabled", enabled=touch)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", media="screen", features=[scheme])
+        asked = {"prefers-color-scheme": "dark" if dark else "light"}
+        asked["prefers-reduced-motion"] = "reduce" if calm else "no-preference"
+        features = [{"name": name, "value": value} for name, value in asked.items()]
+        self.send("Emulation.setEmulatedMedia", media="screen", features=features)
 
     def press(self, key: str, ctrl: bool = False) -> None:
         """Press a key, such as ``ArrowRight``, ``Tab``, ``Enter``, ``Home`` or a letter, perhaps with Control."""

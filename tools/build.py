@@ -36,6 +36,8 @@ _QUOTE_NOTHING = (
 # A name other than the words that are seen: whoever speaks to the browser says what is seen.
 _SEARCH_FIELD = re.compile(r'(<button class="btn search-button-field[^>]*?) title="Search" aria-label="Search"')
 _THEME_ICON = re.compile(r'(<i class="theme-switch [^>]*data-mode="\w+") +title="[^"]*"')
+# The book's name leads home, outside of all landmarks.
+_HOME = re.compile(r'<div class="sidebar-primary-item">(?=\s*<a class="navbar-brand logo")')
 _REDIRECT = re.compile(r'<meta http-equiv="Refresh" content="0; url=([^"]+)" />\s*')
 _LED_ON = (
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>To the book</title>'
@@ -52,6 +54,7 @@ def mended(html: str) -> str:
     html = _SEARCH.sub(rf"\g<0>{_QUOTE_NOTHING}", html)
     html = _SUMMARY.sub(r'<summary><span class="\1">\2</span><span class="\3">\4</span></summary>', html)
     html = _NAMED_ALIKE.sub(r'<section class="\1">', html)
+    html = _HOME.sub('<div class="sidebar-primary-item" role="navigation" aria-label="Home">', html)
     html = _THEME_ICON.sub(r"\1", _SEARCH_FIELD.sub(r"\1", html))
     return _ENTRY.sub('role="listitem"', _THEBE.sub("", html))
 

@@ -11,7 +11,7 @@ import yaml
 from benchmarks import targets
 from bloodlib._files import read_json
 
-from . import card, claims, faults
+from . import card, claims, faults, licences
 
 
 def substitutions(root: Path) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def substitutions(root: Path) -> dict[str, Any]:
         "cell_types": read_json(cell_types) if cell_types.exists() else {},
         # Not the size of the pages: it would be that of the pages before these.
         "benchmarks": targets.table([one for one in targets.lines(stored, root / "build") if one.what != targets.SITE]),
+        "licences": licences.table(root),
         "kills": faults.kills(stored / "faults"),
         "fuzz": faults.fuzz(stored / "faults"),
         "ten_million": ten_million(stored / "masks.json", stored / "painter" / "bench.json"),

@@ -21,29 +21,35 @@ _AIDS = tuple(
 
 def explain(notebook: nbformat.NotebookNode, card: dict[str, Any], root: Path) -> None:
     """Put a note, closed until it is opened, under each cell that draws a figure."""
-    known = _imported(notebook)
-    cells, before = [], []
+    cells = []
     for cell in notebook.cells:
         cells.append(cell)
-        if cell.cell_type != "code":
-            continue
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
         if name and any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-            drawn, given = functions(cell, before, known)
-            written = note(cell, card, *([source_of(f, root) for f in some] for some in (drawn, given)))
+            written = note(notebook, cell, card, root)
             cells.append(nbformat.v4.new_markdown_cell(written, id=f"made-{name}"))
-        before.append(cell)
     notebook.cells = cells
 
 
-def note(cell: nbformat.NotebookNode, card: dict[str, Any], drawn: list[str], given: list[str]) -> str:
-    """Write the note as MyST."""
-    said = f"Drawn by cell `{cell.id}` of `notebooks/{card['notebook']}.ipynb`, just above, with "
+def note(
+    notebook: nbformat.NotebookNode, cell: nbformat.NotebookNode, card: dict[str, Any], root: Path, here: bool = True
+) -> str:
+    """Write the note on a figure as MyST; `here` says whether its cell is on the same page."""
+    code = [one for one in notebook.cells if one.cell_type == "code"]
+    drawn, given = functions(cell, code[: code.index(cell)], _imported(notebook))
+    drawn, given = ([source_of(f, root) for f in some] for some in (drawn, given))
+    said = f"Drawn by cell `{cell.id}` of `notebooks/{card['notebook']}.ipynb`, {'just above, ' if here else ''}with "
     said += ", ".join(drawn) or "matplotlib alone"
     said += f", of what the cells before made with {', '.join(given)}. " if given else ". "
-    said += f"Profile, data, seed and device are on this page's {{ref}}`run card <{label(card)}>`. "
-    command = ["Again, from the top of a checkout:", "", "```bash", card["command"], "```", "::::"]
-    return "\n".join([f"::::{{dropdown}} {TITLE}", ":class-container: how-made", "", said, "", *command])
+    of = "this page's" if here else "that page's"
+    said += f"Profile, data, seed and device are on {of} {{ref}}`run card <{label(card)}>`."
+    return folded(said, card["command"])
+
+
+def folded(said: str, command: str) -> str:
+    """Write what is said of a figure, and the command that makes it again, as MyST that opens on a click."""
+    head = [f"::::{{dropdown}} {TITLE}", ":class-container: how-made", "", said, ""]
+    return "\n".join([*head, "Again, from the top of a checkout:", "", "```bash", command, "```", "::::"])
 
 
 def label(card: dict[str, Any]) -> str:

@@ -21,6 +21,9 @@ _OPTIONS = r"(?P<options>(?::[^\n]*\n)*)(?P<text>.*?)^(?P=fence)[ \t]*$"
 _SOLUTION = re.compile(_FENCE + r"\{solution\}.*?^(?P=fence)[ \t]*$\n?", re.MULTILINE | re.DOTALL)
 _EXERCISE = re.compile(_FENCE + r"\{exercise\}[^\n]*\n" + _OPTIONS, re.MULTILINE | re.DOTALL)
 _FIGURE = re.compile(_FENCE + r"\{figure\}[ \t]*(?P<path>\S+)\n" + _OPTIONS, re.MULTILINE | re.DOTALL)
+_TITLED = re.compile(
+    _FENCE + r"\{(?:dropdown|admonition)\}[ \t]*(?P<title>[^\n]*)\n" + _OPTIONS, re.MULTILINE | re.DOTALL
+)
 _ROLE = re.compile(r"\{(?P<role>doc|ref|numref|term|cite:[tp])\}`(?P<words>[^`<]*?)(?:\s*<(?P<target>[^`>]*)>)?`")
 _LABEL = re.compile(r"^\((?P<label>[\w-]+)\)=[ \t]*\n", re.MULTILINE)
 _HEADING = re.compile(r"^#+[ \t]+(.+?)[ \t]*$", re.MULTILINE)
@@ -85,6 +88,7 @@ def plain(text: str, book: Book, chapter: str = "") -> str:
     text = _SOLUTION.sub("", text)
     text = _EXERCISE.sub(lambda found: f"**Exercise.** {found['text'].strip()}\n\n{ANSWER}", text)
     text = _FIGURE.sub(lambda found: _figure(found, book), text)
+    text = _TITLED.sub(lambda found: f"**{found['title'].strip()}.** {found['text'].strip()}", text)
     text = _LABEL.sub("", text)
     text = _ROLE.sub(lambda found: _words(found, book, chapter), text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()

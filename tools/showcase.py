@@ -16,8 +16,9 @@ from PIL import Image
 
 from bloodlib._files import read_json, sha256, write_json
 
+from . import made as notes
 from .card import MODEL
-from .layout import Build
+from .layout import ROOT, Build
 
 FOLDER = "made"  # under the book's _static
 TILES = 20
@@ -34,8 +35,9 @@ def pictures(build: Build) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``folder`` with WebP files; ``original``: what is not painted is called; ``styles``; ``tiles``: kind of
-        each. Only ``why`` where nothing can be painted: a chapter alone is built, or no model is released.
+        ``folder`` with WebP files; ``command`` that paints them; ``original``: what is not painted is called;
+        ``styles``; ``tiles``: kind of each. Only ``why`` where nothing can be painted: a chapter alone is built, or no
+        model is released.
     """
     if build.only:
         return {"why": "this build holds one chapter only"}
@@ -48,7 +50,8 @@ def pictures(build: Build) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_json(folder / "made.json", _paint(model, build, folder))
-    return read_json(folder / "made.json") | {"folder": folder}
+    command = f"make book PROFILE={build.profile} DATA={build.data}"
+    return read_json(folder / "made.json") | {"folder": folder, "command": command}
 
 
 def _paint(model: Path, build: Build, folder: Path) -> dict[str, Any]:
@@ -119,11 +122,36 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def substitutions(made: dict[str, Any]) -> dict[str, str]:
-    """Write what pages under book/ may use: ``slider``, ``style_explorer``, ``game`` and ``game_about``."""
+    """Write what pages under book/ may use: ``slider``, ``style_explorer``, ``game``, ``game_about``, ``sampler_made``.
+
+    Each of the first three is a figure with number, caption and a note on how it was made.
+    """
+    sampler = {"sampler_made": notes.folded(f"{_SAMPLER} {_sources(_COMPARED)}.", _COMPARE)}
     if "why" in made:
-        return dict.fromkeys(_WIDGETS, NOT_MADE.format(why=made["why"])) | {"game_about": ""}
-    raw = {name: f"```{{raw}} html\n{write(made)}\n```" for name, write in _WIDGETS.items()}
-    return raw | {"game_about": _COIN + _ABOUT[made["original"]]}
+        return dict.fromkeys(_WIDGETS, NOT_MADE.format(why=made["why"])) | {"game_about": ""} | sampler
+    shown = {name: _figure(name, write(made), made) for name, write in _WIDGETS.items()}
+    return shown | {"game_about": _COIN + _ABOUT[made["original"]]} | sampler
+
+
+def _figure(name: str, html: str, made: dict[str, Any]) -> str:
+    caption = _CAPTIONS[name].get(made["original"], "").format(**made) or _CAPTIONS[name]["both"]
+    body = [
+        "::::{live-figure}",
+        f":name: fig-{name.replace('_', '-')}",
+        "",
+        "```{raw} html",
+        html,
+        "```",
+        "",
+        caption,
+        "::::",
+    ]
+    said = f"Painted when this book is built, by `tools/showcase.py`, with {_sources(_MADE_WITH[name])}."
+    return "\n".join([*body, "", notes.folded(said, made["command"])])
+
+
+def _sources(names: Sequence[str]) -> str:
+    return ", ".join(notes.source_of(name, ROOT) for name in names)
 
 
 def _image(file: str, alt: str, **data: str) -> str:
@@ -139,16 +167,7 @@ def _slider(made: dict[str, Any]) -> str:
     word = made["original"]
     left = _image("original", f"Smear of red blood cells, {word}", name=word)
     right = _image("painted", "The same cells, painted by the released model", name="painted")
-    said = {
-        "rendered": "Move the divide. Left, a smear rendered by physics (a phantom, not blood). Right, its mask "
-        f"painted by the released model, which learnt from {made['smears']} real smears of other stains.",
-        "real": "Move the divide. Left, a real smear that the painter never saw. Right, its mask painted by the "
-        "released model in the smear's own looks.",
-    }[word]
-    return (
-        f'<figure class="bl-compare"><div class="bl-stage" data-play="compare">{left}{right}</div>'
-        f"<figcaption>{said}</figcaption></figure>{_script('compare')}"
-    )
+    return f'<div class="bl-stage" data-play="compare">{left}{right}</div>{_script("compare")}'
 
 
 def _styles(made: dict[str, Any]) -> str:
@@ -178,3 +197,31 @@ _ABOUT = {
     "masks of other such smears, each in its own smear's looks.",
 }
 _WIDGETS = {"slider": _slider, "style_explorer": _styles, "game": _game}
+_CAPTIONS = {
+    "slider": {
+        "rendered": "Move the divide. Left, a smear rendered by physics (a phantom, not blood). Right, its mask "
+        "painted by the released model, which learnt from {smears} real smears of other stains.",
+        "real": "Move the divide. Left, a real smear that the painter never saw. Right, its mask painted by the "
+        "released model in the smear's own looks.",
+    },
+    "style_explorer": {"both": "One mask in the looks of every style cluster: move the slider and look at what stays."},
+    "game": {
+        "rendered": "Rendered or painted? One tile at a time, the answers at the end.",
+        "real": "Real or painted? One tile at a time, the answers at the end.",
+    },
+}
+_MADE_WITH = {
+    "slider": ("bloodlib.load", "bloodlib.Synthesizer.load", "bloodlib.Synthesizer.repaint"),
+    "style_explorer": ("bloodlib.Synthesizer.load", "bloodlib.MaskGenerator.sample", "bloodlib.Synthesizer.paint"),
+    "game": ("bloodlib.load", "bloodlib.evaluators.painting.repaint_all", "bloodlib.evaluators.tiles.cut_tiles"),
+}
+_SAMPLER = (
+    "Drawn in your browser by `book/_static/adhesion.js`, which computes, and `book/_static/adhesion_view.js`, which "
+    "shows. The command below gives the same random numbers to it and to what it was written after, and compares:"
+)
+_COMPARED = (
+    "bloodlib.sampler.placement.draw_locations",
+    "bloodlib.sampler.placement.probability_map",
+    "bloodlib.statistics.pair_correlation",
+)
+_COMPARE = "python -m pytest tests/tools/test_adhesion_js.py"

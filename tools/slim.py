@@ -168,7 +168,8 @@ def lossless(large: Path) -> Path:
 
 def _linked(start: str | None, image: Tag, thumb: str, full: str, size: tuple[int, int]) -> str:
     """Write a thumbnail within its link; `start` is the tag of a link that the page has already."""
-    ratio = f"--ratio: {size[0] / size[1]:.3f}"  # a phone shows wide figures wider than itself, and scrolls them
+    # A phone shows wide and large figures wider than itself, and scrolls them.
+    ratio = f"--ratio: {size[0] / size[1]:.3f}; --wide: {size[0]}"
     large, image["src"] = image["src"], thumb
     image["style"] = f"{image['style'].rstrip('; ')}; {ratio}" if image.get("style") else ratio
     # The browser keeps the place free until the picture is there.

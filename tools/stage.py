@@ -22,8 +22,8 @@ from .layout import PROFILES, Build, fingerprint, notebooks
 
 LANDING_FIGURE = "fig-07-whole"
 BANNERS = {
-    "phantom": "Phantom build: every smear shown here is rendered by computer. None of it is blood, and nothing "
-    "computed from it is a result on blood. Results on real smears are stored ones, and name their data set.",
+    "phantom": "Phantom build: every smear shown here is rendered or painted by computer. None of it is blood, and "
+    "nothing computed from it is a result on blood. Results on real smears are stored ones, and name their data set.",
     "chula_rbc12": "Chula RBC-12 build: real smears, cell masks derived from them by this project. Not for diagnosis.",
 }
 
@@ -89,13 +89,18 @@ def landing_picture(build: Build, folder: Path) -> str:
         MyST of the figure.
     """
     for path in sorted(build.executed.glob("*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
             about = cell.metadata.get("mystnb", {})
             pictures = [o.data["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
             if about.get("figure", {}).get("name") == LANDING_FIGURE and pictures:
                 (folder / "landing.png").write_bytes(base64.b64decode(pictures[0]))
                 caption = f"{about['figure']['caption']} From {{doc}}`../notebooks/{path.stem}`."
-                return f"```{{figure}} landing.png\n:alt: {about['image']['alt']}\n:figclass: landing\n\n{caption}\n```"
+                shown = (
+                    f"```{{figure}} landing.png\n:alt: {about['image']['alt']}\n:figclass: landing\n\n{caption}\n```"
+                )
+                card = read_json(build.cards / f"{path.stem}.json")
+                return f"{shown}\n\n{made.note(notebook, cell, card, build.root, here=False)}"
     return ""
 
 

@@ -90,7 +90,7 @@
         });
         controls.append(make("label", {}, make("span", {}, text), select));
       }
-      this.toggle = this.button("Pause", "toggle", () => (this.timer ? this.pause() : this.play()));
+      this.toggle = this.button("Play", "toggle", () => (this.timer ? this.pause() : this.play()));
       const one = this.button("One cell", "step", () => {
         this.pause();
         this.advance();

@@ -30,23 +30,53 @@
     constructor(place) {
       this.place = place;
       this.images = Array.from(place.querySelectorAll("img"));
+      this.names = this.images.map((image) => image.alt);
       this.original = place.dataset.original;
-      this.answers = [];
+      this.order = this.images.map((_, k) => k);
       this.count = this.part("p", "bl-count");
       this.said = this.part("p", "bl-said");
       this.said.setAttribute("role", "status");
-      this.buttons = this.part("div", "bl-buttons");
+      this.said.tabIndex = -1; // so that the focus can be put there when the buttons are gone
+      this.choices = this.part("div", "bl-buttons");
       for (const [name, text] of [["original", this.original], ["painted", "painted"]]) {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.name = name;
-        button.textContent = text;
-        button.addEventListener("click", () => this.answer(name));
-        this.buttons.append(button);
+        this.choices.append(this.button(name, text, () => this.answer(name)));
       }
-      place.append(this.count, this.buttons, this.said);
+      this.after = this.part("div", "bl-buttons");
+      this.after.append(this.button("again", "Again, in another order", () => this.again()));
+      place.append(this.count, this.choices, this.said, this.after);
       place.classList.add("bl-live");
+      this.begin();
+    }
+
+    button(name, text, act) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.name = name;
+      button.textContent = text;
+      button.addEventListener("click", act);
+      return button;
+    }
+
+    begin() {
+      this.answers = [];
+      this.images.forEach((image, k) => {
+        image.alt = this.names[k];
+        image.parentElement.querySelector("figcaption").textContent = "";
+      });
+      this.place.classList.remove("bl-over");
+      this.choices.hidden = false;
+      this.after.hidden = true;
+      this.said.textContent = "";
       this.show();
+    }
+
+    again() {
+      for (let k = this.order.length - 1; k > 0; k--) {
+        const other = Math.floor(Math.random() * (k + 1));
+        [this.order[k], this.order[other]] = [this.order[other], this.order[k]];
+      }
+      this.begin();
+      this.choices.firstElementChild.focus();
     }
 
     part(tag, name) {
@@ -57,7 +87,7 @@
 
     show() {
       const at = this.answers.length;
-      this.images.forEach((image, k) => (image.parentElement.hidden = k !== at));
+      this.images.forEach((image, k) => (image.parentElement.hidden = k !== this.order[at]));
       this.count.textContent = `Tile ${at + 1} of ${this.images.length}: ${this.original} or painted?`;
     }
 
@@ -69,7 +99,8 @@
 
     finish() {
       let right = 0;
-      this.images.forEach((image, k) => {
+      this.order.forEach((tile, k) => {
+        const image = this.images[tile];
         const kind = image.dataset.kind;
         const hit = kind === this.answers[k];
         right += hit;
@@ -81,8 +112,10 @@
       });
       this.place.classList.add("bl-over");
       this.count.textContent = "All tiles, and what they were:";
-      this.buttons.remove();
+      this.choices.hidden = true;
+      this.after.hidden = false;
       this.said.textContent = verdict(right, this.images.length, this.original);
+      this.said.focus();
     }
   }
 

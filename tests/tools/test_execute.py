@@ -55,7 +55,13 @@ def test_landing_page_shows_the_figure_of_its_chapter(project, tmp_path):
     cell.outputs = [nbformat.v4.new_output("display_data", data={"image/png": "aGVsbG8="})]
     build.executed.mkdir(parents=True)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), build.executed / "07_all.ipynb")
-    assert ":alt: Forty cells in four colours" in stage.landing_picture(build, tmp_path)
+    build.cards.mkdir(parents=True)
+    (build.cards / "07_all.json").write_text('{"notebook": "07_all", "command": "papermill 07_all.ipynb"}')
+    shown, note = stage.landing_picture(build, tmp_path).split("\n```\n\n", 1)
+    assert ":alt: Forty cells in four colours" in shown
+    assert note.startswith("::::{dropdown} How this figure was made\n")
+    assert "that page's {ref}`run card <run-card-07>`" in note
+    assert "\npapermill 07_all.ipynb\n" in note
     assert (tmp_path / "landing.png").read_bytes() == b"hello"
 
 

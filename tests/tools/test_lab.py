@@ -87,6 +87,10 @@ def test_what_only_a_solution_defines_may_not_be_used_later():
             ":::{figure} ../book/cells.jpg\n:name: fig-01-a\n:alt: Ten cells\n:width: 100%\n\nLook.\n:::\n\nMore.",
             "![Ten cells](figures/cells.jpg)\n\n*Figure 1.* Look.\n\nMore.",
         ),
+        (
+            "::::{dropdown} How\n:class-container: a\n\nSo:\n\n```bash\nls\n```\n::::",
+            "**How.** So:\n\n```bash\nls\n```",
+        ),
     ],
 )
 def test_roles_and_directives_become_words_links_and_pictures(myst, markdown):

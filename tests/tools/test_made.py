@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 
@@ -91,3 +93,40 @@ def test_every_figure_of_the_book_can_be_explained(path):
     notes = [cell.source for cell in notebook.cells if cell.id.startswith("made-")]
     assert len(notes) == len(named) > 0
     assert all("site-packages" not in note and str(ROOT) not in note for note in notes)
+
+
+FIGURE = re.compile(r"^(?P<fence>:{3,}|`{3,})\{(?:figure|live-figure)\}.*?^(?P=fence)[ \t]*$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(
+    rf"\s*(?:::::\{{dropdown\}} {made.TITLE}\n(?P<text>.*?)^::::$|\{{\{{ \w+_made \}}\}})", re.MULTILINE | re.DOTALL
+)
+
+
+def unexplained(text: str) -> list[str]:
+    """List the figures of a text in Markdown that no note with a source and a command follows."""
+    bare = []
+    for figure in FIGURE.finditer(text):
+        note = NOTE.match(text, figure.end())
+        whole = note and (note["text"] is None or ("`" in note["text"] and "```bash\n" in note["text"]))
+        if not whole:
+            bare.append(figure[0].splitlines()[0])
+    return bare
+
+
+@pytest.mark.parametrize("path", [*notebooks(ROOT), *sorted((ROOT / "book").glob("*.md"))], ids=lambda path: path.stem)
+def test_every_figure_that_is_given_in_markdown_is_explained(path):
+    if path.suffix == ".md":
+        text = path.read_text()
+    else:
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert unexplained(text) == []
+
+
+def test_figure_without_a_note_is_found():
+    figure = ":::{figure} a.jpg\n:name: fig-a\n\nCells.\n:::\n\n"
+    said = made.folded("Drawn by `f`.", "make book")
+    assert unexplained(figure + "Prose.") == [":::{figure} a.jpg"]
+    assert unexplained(f"{figure}Prose.\n\n{said}") == [":::{figure} a.jpg"]
+    assert unexplained(figure + said.replace("```bash", "```")) == [":::{figure} a.jpg"]
+    assert unexplained(figure + said) == []
+    assert unexplained(figure + "{{ sampler_made }}") == []

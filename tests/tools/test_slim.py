@@ -48,7 +48,7 @@ def test_large_figures_become_links_to_themselves(site):
     soup = BeautifulSoup(page.read_text(), "html.parser")
     first, drawing, badge, icon, elsewhere = soup.find_all("img")
     assert first["alt"] == 'Cells, a > b, "quoted"'
-    assert first["style"] == "width: 80%; --ratio: 5.000"
+    assert first["style"] == "width: 80%; --ratio: 5.000; --wide: 1500"
     assert first["src"] == "../_images/noise.thumb.webp"
     assert (first["width"], first["height"]) == ("1500", "300")
     assert first.parent["href"] == "../_images/noise.webp"

@@ -39,7 +39,7 @@ def test_chapter_that_was_not_asked_for_keeps_its_title(project):
 def test_banner_says_what_is_shown(project):
     config = {"html": {}, "parse": {}}
     said = stage.configured(copy(config), Build("smoke", "phantom", root=project))
-    assert "rendered by computer" in said["html"]["announcement"]
+    assert "rendered or painted by computer" in said["html"]["announcement"]
     assert said["parse"]["myst_substitutions"]["quoted"] == {"paper": {"cells": 669}}
     assert "repository" not in said
     (project / "mine").mkdir()

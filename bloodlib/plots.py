@@ -42,6 +42,9 @@ SYSTEM_COLOURS = {
 }
 _DASHES = {"final, zero": "--", "first, zero": "--", "uniform": ":", "graph": "-.", "fitted": (0, (6, 1.5))}
 
+# Channels of a picture: a dark, a light and a middling one, since red and green alone are one colour to many.
+CHANNEL_COLOURS = {"red": "#A00000", "green": "#4DB34D", "blue": "#2244DD"}
+
 # For parts of a figure that have no colour of their own in this book, clusters or slides: Okabe and Ito's colours
 # without yellow, and with every turn through them another marker.
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -112,7 +112,11 @@ def test_systems_are_told_apart_with_any_colour_vision(cones):
 
 
 @pytest.mark.parametrize("cones", WITHOUT)
-@pytest.mark.parametrize("colours", [plots.CYCLE, tuple(plots.ARM_COLOURS.values())], ids=["cycle", "arms"])
+@pytest.mark.parametrize(
+    "colours",
+    [plots.CYCLE, tuple(plots.ARM_COLOURS.values()), tuple(plots.CHANNEL_COLOURS.values())],
+    ids=["cycle", "arms", "channels"],
+)
 def test_other_colours_are_told_apart_with_any_colour_vision(colours, cones):
     assert nearest(colours, cones) > 10
 

@@ -1,0 +1,193 @@
+"""What README.md says came out is what is stored: every number of its section is computed here, or it fails."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bloodlib._files import read_json
+from bloodlib.evaluators import report
+from bloodlib.evaluators.contrasts import cell, contrast
+from bloodlib.evaluators.protocol import load_runs
+from bloodlib.quoted import quoted
+from tools import headline
+from tools.layout import ROOT
+
+STORED = ROOT / "data" / "results"
+WORDS = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight"]
+# A number: with a decimal point or thousands, or before what it counts.
+NUMBER = re.compile(
+    r"[+−]?\d[\d,]*\.\d+|\d{1,3},\d{3}|\b\d+ (?:times|tiles|cells|px|of|steps|test)\b|\b(?:of|forty) \d+\b"
+)
+
+
+def section() -> str:
+    """Give the bullets of what came out, without the block that tools.headline writes, on one line."""
+    text = (ROOT / "README.md").read_text().split("## What came out so far\n")[1].split("\n## ")[0]
+    block = re.compile(f"{re.escape(headline.BEGIN)}.*?{re.escape(headline.END)}", re.DOTALL)
+    assert block.search(text)
+    return " ".join(block.sub("", text).split())
+
+
+@cache
+def runs() -> list[dict[str, Any]]:
+    return report.by_set(load_runs(STORED / "table2"))[(headline.DATA, headline.PROFILE)]
+
+
+def signed(x: float) -> str:
+    return f"{x:+.3f}".replace("-", "−")
+
+
+def difference(arm: str, against: str, absolute: bool = False) -> tuple[str, str, str]:
+    """Give mean, interval and number of pairs of FCN-8s as they are written; absolute for what is lost."""
+    found = contrast(runs(), "fcn8s", arm, against, np.random.default_rng(0))
+    if absolute:
+        return f"{-found.mean:.3f}", f"{-found.high:.3f} to {-found.low:.3f}", WORDS[found.seeds]
+    mean = signed(found.mean) if abs(found.mean) >= 0.0005 else "0.000"
+    return mean, f"{signed(found.low)} to {signed(found.high)}", WORDS[found.seeds]
+
+
+def masks() -> list[str]:
+    found = read_json(STORED / "masks.json")
+    rows, columns = found["shape"]
+    return [
+        f"{found['literal_cells']} cells at {columns}×{rows} in {found['generator_seconds']:.2f} s of one processor",
+        f"{found['ratio']:,} times faster than the literal form and {found['ratio_hoisted']} times faster",
+    ]
+
+
+def layouts() -> list[str]:
+    groups = read_json(STORED / "layouts.json")["groups"].values()
+    told = {
+        name: sum(one["layouts"][name]["p"]["all together"] <= 0.05 for one in groups)
+        for name in ("final, inverted", "graph")
+    }
+    near = {
+        name: [
+            (one["layouts"][name]["distance"]["all"], one["layouts"]["final, inverted"]["distance"]["all"])
+            for one in groups
+            if name in one["layouts"]
+        ]
+        for name in ("fitted", "fitted, same slide")
+    }
+    nearer = {name: sum(ours < paper for ours, paper in pairs) for name, pairs in near.items()}
+    slides = WORDS[len(groups)]
+    # "No nearer" is a sign test that does not reject; the other is counted out.
+    assert stats.binomtest(nearer["fitted"], len(near["fitted"])).pvalue > 0.05
+    same = f"{WORDS[nearer['fitted, same slide']]} slides of {WORDS[len(near['fitted, same slide'])]}"
+    assert told["graph"] == len(groups)
+    return [
+        f"Of {slides} test slides, {WORDS[told['final, inverted']]} tell the paper's layout from real cells",
+        f"constants fitted to other images of the same slide are, on {same}",
+        f"is told from blood on all {slides}",
+    ]
+
+
+def painter() -> list[str]:
+    found = read_json(STORED / "painter" / "chula_rbc12-laptop.json")
+    before = read_json(STORED / "painter" / "chula_rbc12-laptop-0.json")["kid"]["test"]["values"]["repainted"]
+    kid = found["kid"]["test"]["values"]["repainted"]
+    rough = {name: one["picture_px"][-1] for name, one in found["roughness"].items()}
+    low, high = found["roughness"]["real"]["wavelengths_px"][-1]
+    sizes, values = found["sizes"], found["kid"]["fit"]["values"]
+    draws = [one["mean"] for name, one in values.items() if name.startswith("sampled")]
+    blind = [read_json(path) for path in (STORED / "painter").glob("chula_rbc12-laptop-blind*.json")]
+    told = {(one["painted"]["told_apart"], one["painted"]["n"]) for one in blind}
+    assert len(draws) == 3
+    assert len(told) == 1
+    return [
+        f"(KID {kid['mean']:.2f} ± {kid['std']:.2f} instead of {before['mean']:.2f} without a camera)",
+        f"(details of {low:g} to {high:g} px displace the outlines of painted test masks by "
+        f"{rough['repainted']:.3f} px, of real ones by {rough['real']:.3f}, of sampled smears by "
+        f"{rough['sampled']:.3f}, of the fitted slides by "
+        f"{rough['real, part fit']:.3f})",
+        f"vary by {sizes['sampled']['spread']:.3f} of the mean (real {sizes['real, part fit']['spread']:.3f})",
+        "(KID {:.2f}, {:.2f} and {:.2f} in three draws of ".format(*draws) + f"{found['smears']['sampled']})",
+        "An observer still tells {} tiles of {}".format(*told.pop()),
+    ]
+
+
+def instrument() -> list[str]:
+    mean, interval, pairs = difference("SD", "RD", absolute=True)
+    said = [f"({mean} of Dice, {interval} over {pairs} pairs of seeds)"]
+    mean, interval, pairs = difference("SD-camera", "RD")
+    said.append(f"are taken by that camera: {mean} ({interval}; {pairs} pairs)")
+    mean, interval, pairs = difference("SD-released", "RD")
+    said.append(f"worse for it if anything: {mean} ({interval}; {pairs} pairs)")
+    others = cell(runs(), "fcn8s", "RD+SD-shuffled", rng=np.random.default_rng(0))
+    return [*said, f"Dice falls to {others.mean:.2f}"]
+
+
+def how_many() -> list[str]:
+    five, ten = difference("RD-5", "RD"), difference("RD-10", "RD")
+    mean, interval, _ = difference("RD+SD-10", "RD-10", absolute=True)
+    return [
+        f"as much as forty ({five[0]}, {five[1]}; {five[2]} pairs of seeds), ten as well ({ten[0]}, {ten[1]})",
+        f"added to ten take {mean} away ({interval})",
+    ]
+
+
+def cells() -> list[str]:
+    judged = {
+        name: np.mean(x)
+        for name, x in read_json(STORED / "composition" / "morphology.json")["judge"]["macro_f1"].items()
+    }
+    rows = [row for row in read_json(STORED / "composition" / "single_cells.json")["rows"] if row["fold"] == 0]
+    long = [row for row in rows if row["name"] == "released" or row["name"].endswith("-long")]
+    reached = {row["each"]: np.mean(row["macro_f1"]["painted"]) for row in long}
+    real = np.mean([x for row in long for x in row["macro_f1"]["real"]])
+    short: dict[int, list[float]] = {}  # by the number of cells of a type
+    for row in rows:
+        if row not in long:
+            short.setdefault(row["each"], []).extend(row["macro_f1"]["painted"])
+    brief = sorted(np.mean(values) for values in short.values())
+    gain = next(row["gain"] for row in long if row["each"] == 0)
+    return [
+        f"macro-F1 {judged['painted by class']:.2f}, against {judged['painted without']:.2f} when told none and "
+        f"{judged['real']:.2f} for real cells",
+        f"(macro-F1 {reached[0]:.2f} against {real:.2f}), and hardly less well if it saw ten cells of a type "
+        f"({reached[10]:.2f})",
+        f"{brief[0]:.2f} to {brief[-1]:.2f}, whatever the number of cells",
+        f"({signed(gain['difference'])}, {signed(gain['low'])} to {signed(gain['high'])};",
+    ]
+
+
+def rest() -> list[str]:
+    rules = read_json(STORED / "baseline" / "chula_rbc12.json")["scores"]["point_f1"]
+    derived = read_json(STORED / "derivation.json")
+    f1 = {name: derived[name]["with_points"]["f1_50"] for name in ("chula_rbc12", "phantom")}
+    steps = {run["config"]["steps"] for run in runs() if run["task"] == "fcn8s"}
+    test = read_json(STORED / "painter" / "chula_rbc12-laptop.json")["smears"]["real"]
+    assert quoted("bailo2019.sampler.cell_size_px") == read_json(STORED / "masks.json")["cell_px"]
+    return [
+        f"at an F1 of {rules:.3f} (`data/results/baseline`)",
+        f"budget of {min(steps)} steps; means on {test} test smears",
+        f"another derivation at F1 {f1['chula_rbc12']:.3f} (IoU 0.5)",
+        f"rendered smears at F1 {f1['phantom']:.3f}",
+    ]
+
+
+PARTS = (masks, layouts, painter, instrument, how_many, cells, rest)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_what_is_stored_is_what_is_said(part):
+    text = section()
+    assert [said for said in part() if said not in text] == []
+
+
+def test_no_other_number_is_said():
+    text = section()
+    for said in (one for part in PARTS for one in part()):
+        text = text.replace(said, "")
+    assert [text[max(0, found.start() - 30) : found.end() + 20] for found in NUMBER.finditer(text)] == []
+
+
+@pytest.mark.parametrize("typed", ["a Dice of 0.93 is", "2,300 times as fast", "sees 40 tiles", "fell by −0.01 here"])
+def test_numbers_are_noticed(typed):
+    assert NUMBER.search(typed)

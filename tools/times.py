@@ -15,16 +15,8 @@ from .layout import ROOT
 STORED = Path("data") / "results" / "run_times.json"
 
 
-def measured(build: Path, remark: str, only: Sequence[str] = ()) -> dict[str, Any]:
+def measured(build: Path, remark: str) -> dict[str, Any]:
     """Gather the seconds of a build's chapters from their run cards.
-
-    Parameters
-    ----------
-    build : path
-    remark : str
-        What else the machine did meanwhile, and what was found made already.
-    only : sequence of str
-        Names of chapters; all of which there is a card, if none is given.
 
     Raises
     ------
@@ -32,7 +24,6 @@ def measured(build: Path, remark: str, only: Sequence[str] = ()) -> dict[str, An
         If the build has none, or its chapters ran on several machines.
     """
     cards = [read_json(path) for path in sorted((build / "cards").glob("*.json"))]
-    cards = [card for card in cards if not only or card["notebook"] in only]
     devices = {card["device"] for card in cards}
     if len(devices) != 1:
         raise ValueError(f"{build}: run cards of {len(devices)} machines; needed are those of one, so build it at once")
@@ -46,8 +37,8 @@ def measured(build: Path, remark: str, only: Sequence[str] = ()) -> dict[str, An
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Store one build's times beside those of others."""
     parser = argparse.ArgumentParser(prog="python -m tools.times", description=__doc__)
-    parser.add_argument("build", type=Path, help="folder of a build whose chapters were all executed now")
-    parser.add_argument("--remark", required=True, help="what else the machine did meanwhile")
+    parser.add_argument("build", type=Path, help="folder of a build; chapters without a run card are not measured")
+    parser.add_argument("--remark", required=True, help="what else the machine did meanwhile, and what was found made")
     given = parser.parse_args(arguments)
     path = root / STORED
     stored = read_json(path) if path.exists() else {"builds": {}}

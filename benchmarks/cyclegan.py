@@ -64,7 +64,7 @@ COLUMNS = {  # of the sheet, from the left: what each shows, under which letter
     "e": "found by CycleGAN in the photograph, which is not shown",
     "f": "painted again by CycleGAN",
 }
-EACH, PANEL_PX, GAP_PX, HEAD_PX = 2, 120, 4, 30  # cells of each type; the native side of most of the pictures
+EACH, PANEL_PX, GAP_PX, HEAD_PX = 2, 112, 4, 30  # cells of each type; six panels fit into the width of a phone
 TILE_PX = 80  # ours: fits into the smallest picture, of 88 px
 ARMS: dict[str, tuple[bool, bool, tuple[str, ...]]] = {  # real pairs, painted pairs, augmentations
     "real": (True, False, ()),

@@ -22,12 +22,16 @@ from bloodlib._versions import versions
 from bloodlib.datasets import load
 from bloodlib.evaluators import morphology
 from bloodlib.evaluators.synthetic import PLAIN_LAYOUT, PLAIN_PAINTER
+from bloodlib.gan.classes import class_shares
 from bloodlib.gan.config import Stage
+from bloodlib.gan.data import label
+from bloodlib.gan.painting import find_styles
+from bloodlib.gan.styles import Styles, forms
 from bloodlib.smears import Smear
 from bloodlib.synthesis import Synthesizer
 
 COMMAND = "python -m benchmarks.morphology"
-PICTURE = Path("book/_static/morphology.jpg")  # painted, of each class alone
+PICTURE = Path("book/_static/morphology.jpg")  # painted, of each class alone, and below a mix
 FOLDER = Path("build/morphology/painter")
 START = package_data("painters", "chula_rbc12-laptop-0")  # without a camera, as the painter of classes
 STAGES = (Stage(crop=256, batch=2, steps=300, constant=1.0), Stage(crop=256, batch=2, steps=500))
@@ -35,6 +39,8 @@ AVERAGE = 0.99  # ours: of a tenth of the released painter's steps
 UNCATEGORISED = 10  # no class of its own: what the experts gave no name, and cells without a point
 RARE = 100  # ours: fewer cells to learn from
 SEEDS, STEPS, PAINTED = 5, 300, 60
+MIX = {4: 1.0, 6: 2.0}  # ours, of the smear with a chosen mix: target cells to ovalocytes as 1 : 2
+MIXED = 20  # ours: masks drawn of that mix, to count
 
 
 def painter(fit: Sequence[Smear]) -> Synthesizer:
@@ -62,15 +68,54 @@ def repaint(synth: Synthesizer, smear: Smear, known: Sequence[int], rng: np.rand
     return replace(smear, image=synth.paint(smear.instances, rng, classes=asked))
 
 
-def sheet(synth: Synthesizer, kinds: Sequence[int], side_px: int = 160, columns: int = 5) -> np.ndarray:
-    """Paint a small smear of each class alone, side by side; uint8 (H, W, 3)."""
+def class_styles(classless: Synthesizer, smears: Sequence[Smear], classes: int) -> Styles:
+    """Sort the looks that a painter without classes finds in real cells by the classes of those cells.
+
+    Looks drawn from these are of cells of the class that is asked for, as those of the painter of classes are; the
+    painter itself is told nothing but the looks.
+    """
+    config = replace(classless.config, cell_classes=classes)
+    return find_styles(classless.encoder, [label(smear, config) for smear in smears], config, seed=0)
+
+
+def repaint_without(
+    classless: Synthesizer, styles: Styles, smear: Smear, known: Sequence[int], rng: np.random.Generator
+) -> Smear:
+    """Paint a smear's mask without its classes, every cell in the look of a fitted cell of its class."""
+    asked = np.where(np.isin(smear.classes, known), smear.classes, UNCATEGORISED)
+    kinds = np.concatenate([[0], asked + 1])  # the background's, then the cells'
+    features, _ = styles.sample(rng, kinds, **forms(smear.instances, len(kinds)))
+    return replace(smear, image=classless.paint(smear.instances, rng, features=features))
+
+
+def sheet(
+    synth: Synthesizer, kinds: Sequence[int], mix: dict[int, float], side_px: int = 160, columns: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a small smear of each class alone, side by side, and below them one as wide as they of a mix.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    int64 (n,)
+        Classes of the cells of the mixed one.
+    """
     alone = [
         synth.sample(np.random.default_rng([0, 24, k]), (side_px, side_px), classes={k: 1.0}, name=f"of-{k}").image
         for k in kinds
     ]
     rows = [alone[k : k + columns] for k in range(0, len(alone), columns)]
     blank = np.full_like(alone[0], 255)
-    return np.vstack([np.hstack(row + [blank] * (columns - len(row))) for row in rows])
+    mixed = synth.sample(np.random.default_rng([0, 26]), (side_px, columns * side_px), classes=mix, name="mixed")
+    sides = [np.hstack(row + [blank] * (columns - len(row))) for row in rows]
+    return np.vstack([*sides, mixed.image]), mixed.classes
+
+
+def mix_drawn(synth: Synthesizer, classes: int) -> dict:
+    """Count the cells of each class in masks of the chosen mix, whose classes are drawn cell by cell."""
+    shares = class_shares(MIX, classes)
+    masks = [synth.draw_cells(np.random.default_rng([0, 27, k]), shares=shares) for k in range(MIXED)]
+    drawn = np.bincount(np.concatenate([mask.classes for mask in masks]), minlength=classes)
+    return {"asked": [MIX.get(k, 0.0) for k in range(classes)], "masks": MIXED, "drawn": drawn.tolist()}
 
 
 def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
@@ -86,11 +131,16 @@ def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
     seen = [k for k in range(classes) if counts[k]]
     rng = np.random.default_rng([0, 21])
     classless = Synthesizer.load(START)
+    styles = class_styles(classless, fit, classes)
     judges = {
         "real": held_out,
         "painted by class": morphology.cut_cells(repaint(synth, smear, seen, rng) for smear in test),
         "painted without": morphology.cut_cells(  # what the outline alone says of a class
             replace(smear, image=classless.paint(smear.instances, rng)) for smear in test
+        ),
+        "painted without, looks of the class": morphology.cut_cells(  # and what stain and cells of its slides say
+            repaint_without(classless, styles, smear, seen, np.random.default_rng([0, 25, k]))
+            for k, smear in enumerate(test)
         ),
     }
     judges = {name: cells.of_classes(scored) for name, cells in judges.items()}
@@ -99,7 +149,8 @@ def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
         synth.sample(np.random.default_rng([0, 22, k]), classes=mix, name=f"painted-{k}") for k in range(painted)
     )
     real, held_out = real.of_classes(asked_for), held_out.of_classes(scored)
-    cv2.imwrite(str(PICTURE), sheet(synth, asked_for)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    picture, mixed = sheet(synth, asked_for, MIX)
+    cv2.imwrite(str(PICTURE), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     judged: dict[str, list[np.ndarray]] = {name: [] for name in judges}
     arms: dict[str, list[np.ndarray]] = {"real": [], "real + painted": []}
     groups = np.empty(0)
@@ -124,6 +175,7 @@ def run(painted: int = PAINTED, seeds: int = SEEDS, steps: int = STEPS) -> dict:
         "held_out": np.bincount(held_out.kinds, minlength=classes).tolist(),
         "painted": np.bincount(sampled.kinds, minlength=classes).tolist(),
         "smears": {"fit": len(fit), "test": len(test), "painted": painted},
+        "mix": mix_drawn(synth, classes) | {"shown": np.bincount(mixed, minlength=classes).tolist()},
         "judge": {
             "confusion": {arm: np.sum(tables, axis=0).tolist() for arm, tables in judged.items()},
             "macro_f1": {

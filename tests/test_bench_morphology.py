@@ -8,6 +8,7 @@ import pytest
 from benchmarks import morphology
 from bloodlib._files import package_data, read_json
 from bloodlib.evaluators.morphology import macro_f1
+from bloodlib.gan.styles import Styles
 from bloodlib.smears import Smear
 
 
@@ -23,17 +24,37 @@ def test_classes_that_were_never_seen_are_asked_for_as_uncategorised():
     assert not painted.image.any()
 
 
-def test_the_sheet_has_a_panel_for_every_class():
+def test_the_sheet_has_a_panel_for_every_class_and_a_wide_one_for_the_mix():
     drawn = []
 
     def sample(rng, shape, classes, name):
         drawn.append(classes)
-        return SimpleNamespace(image=np.full((*shape, 3), len(drawn), np.uint8))
+        return SimpleNamespace(image=np.full((*shape, 3), len(drawn), np.uint8), classes=np.array([2, 5, 5]))
 
-    sheet = morphology.sheet(SimpleNamespace(sample=sample), [0, 2, 5], side_px=8, columns=2)
-    assert sheet.shape == (16, 16, 3)
-    assert drawn == [{0: 1.0}, {2: 1.0}, {5: 1.0}]
-    assert [sheet[y, x, 0] for y in (0, 8) for x in (0, 8)] == [1, 2, 3, 255]
+    mix = {2: 1.0, 5: 2.0}
+    sheet, mixed = morphology.sheet(SimpleNamespace(sample=sample), [0, 2, 5], mix, side_px=8, columns=2)
+    assert sheet.shape == (24, 16, 3)
+    assert drawn == [{0: 1.0}, {2: 1.0}, {5: 1.0}, mix]
+    assert [sheet[y, x, 0] for y in (0, 8, 16) for x in (0, 8)] == [1, 2, 3, 255, 4, 4]
+    assert mixed.tolist() == [2, 5, 5]
+
+
+def test_without_classes_looks_are_still_of_cells_of_the_class():
+    """Cells of class 0 look like 0, those of class 2 like 1 in every fitted smear: the painter is given just these."""
+    kinds = np.array([0, 1, 1, 3])  # the background's, then of two cells of class 0 and one of class 2
+    looks = np.array([[0.5], [0.0], [0.0], [1.0]], np.float32)
+    styles = Styles.fit([looks, looks], 2, kinds=[kinds, kinds], cell_classes=3)
+    shown = []
+
+    def paint(ids, rng, features):
+        shown.append(features)
+        return np.zeros((*ids.shape, 3), np.uint8)
+
+    smear = Smear(np.ones((4, 4, 3), np.uint8), np.array([[0, 1, 2, 3]] * 4, np.int32), np.array([2, 0, 2]))
+    rng = np.random.default_rng(0)
+    painted = morphology.repaint_without(SimpleNamespace(paint=paint), styles, smear, [0, 2], rng)
+    assert shown[0].ravel().tolist() == [0.5, 1.0, 0.0, 1.0]
+    assert painted.classes.tolist() == [2, 0, 2]
 
 
 def test_what_is_stored_adds_up():
@@ -45,6 +66,11 @@ def test_what_is_stored_adds_up():
         assert counted[scored].sum() == counted.sum(), name
         by_seed = stored["judge"]["macro_f1"][name]
         assert macro_f1(counted, scored) == pytest.approx(np.mean(by_seed), abs=0.02)  # of sums, not a mean of seeds
+    mix = stored["mix"]
+    asked = np.array(mix["asked"]) / sum(mix["asked"])
+    assert set(np.flatnonzero(mix["shown"])) <= set(np.flatnonzero(asked)) <= set(stored["shown"])
+    off = np.array(mix["drawn"]) / sum(mix["drawn"]) - asked
+    assert abs(off).max() < 4 * 0.5 / np.sqrt(sum(mix["drawn"]))  # cell by cell: false alarm below 1e-4
     real = np.array(stored["judge"]["confusion"]["real"]).sum(axis=1)
     assert real.tolist() == [stored["seeds"] * n for n in stored["held_out"]]
     for part in ("all", "rare"):

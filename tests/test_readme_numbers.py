@@ -150,6 +150,7 @@ def cells() -> list[str]:
     return [
         f"macro-F1 {judged['painted by class']:.2f}, against {judged['painted without']:.2f} when told none and "
         f"{judged['real']:.2f} for real cells",
+        f"no name told it is {judged['painted without, looks of the class']:.2f}",
         f"(macro-F1 {reached[0]:.2f} against {real:.2f}), and hardly less well if it saw ten cells of a type "
         f"({reached[10]:.2f})",
         f"{brief[0]:.2f} to {brief[-1]:.2f}, whatever the number of cells",

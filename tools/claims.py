@@ -48,7 +48,7 @@ def table(root: Path, runs: list[dict[str, Any]], quoted: dict[str, Any]) -> str
             BAILO,
             "pix2pixHD paints a smear from its mask",
             "trained on open smears; a blind test, and a list of what is wrong",
-            "partly: pictures of blood, and told from real ones by who looks closely",
+            "partly: pictures of blood, but whoever looks closely tells them from real ones",
             "07_synthetic_dataset",
         ),
         (

@@ -72,7 +72,7 @@ SETS = {
         DataSet(
             name="pbc_subset",
             title="PBC subset",
-            holds="650 single-cell images in 13 classes",
+            holds="650 single-cell images, 50 of each of 13 file prefixes",
             licence="unverified (original: Acevedo et al. 2020, believed CC BY 4.0)",
             megabytes=11.0,
             cells="pbc_subset",

@@ -88,7 +88,7 @@ def painter_table(contrasts: Contrasts) -> str:
     painters' means as they are, and between painters with the seeds' share taken off
     (`painters.painter_spread`).
     """
-    lines = head("task", "difference", "by painter (seeds)", "SD of painters' means", "SD between painters")
+    lines = head("task", "difference", "by painter (seeds)", "spread of painters' means", "spread between painters")
     for (task, arm, against), c in contrasts.items():
         if c.painters is None:
             continue

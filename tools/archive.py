@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bloodlib._files import replacing, sha256
 
+from .layout import require_book
+
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that ZIP knows
 MODE = 0o100644
 
@@ -37,8 +39,7 @@ def pack(site: Path, target: Path) -> Path:
     FileNotFoundError
         If there is no built book.
     """
-    if not (site / "index.html").exists():
-        raise FileNotFoundError(f"{site}: no index.html; was the book built?")
+    require_book(site)
     files = {path.relative_to(site).as_posix(): path for path in site.rglob("*") if path.is_file()}
     with replacing(target) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(files):

@@ -108,6 +108,18 @@ def notebooks(root: Path = ROOT, only: str = "") -> list[Path]:
     return found
 
 
+def require_book(site: Path) -> None:
+    """Make sure that a folder holds a built book.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not.
+    """
+    if not (site / "index.html").exists():
+        raise FileNotFoundError(f"{site}: no index.html; was the book built?")
+
+
 def fingerprint(notebook: Path, parameters: dict, build: Build) -> str:
     """Hash what an executed notebook depends on: its own source, its parameters, library, data.
 

@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 
 from bs4 import BeautifulSoup
 
+from .layout import require_book
+
 PATIENCE_S = 20
 AT_ONCE = 8
 AGENT = "Mozilla/5.0 (link check of a book)"
@@ -32,8 +34,7 @@ def outward(site: Path) -> dict[str, list[str]]:
     FileNotFoundError
         If there is no built book.
     """
-    if not (site / "index.html").exists():
-        raise FileNotFoundError(f"{site}: no index.html; was the book built?")
+    require_book(site)
     found: dict[str, list[str]] = {}
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.relative_to(site).parts:

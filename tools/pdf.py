@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from .browser import Browser
+from .layout import require_book
 
 NAME = "_print.html"
 PATIENCE_S = 600  # a whole book is much to lay out
@@ -45,8 +46,7 @@ def pages(site: Path) -> list[Path]:
     FileNotFoundError
         If there is no built book.
     """
-    if not (site / "index.html").exists():
-        raise FileNotFoundError(f"{site}: no index.html; was the book built?")
+    require_book(site)
     first = site / "book" / "index.html"
     links = BeautifulSoup(first.read_text(), "html.parser").select("nav.bd-links a[href], .bd-sidebar-primary a[href]")
     found = [first]

@@ -139,7 +139,9 @@ class Loop:
         if self.fabric.world_size > 1:  # those of the whole batch, so that all processes stop at the same step
             values = {name: float(mean) for name, mean in self.fabric.all_reduce(values).items()}
         self._check({f"loss {name!r}": value for name, value in values.items()}, names)
-        self.fabric.backward(joined)
+        groups = (group for optimiser in optimisers for group in optimiser.param_groups)
+        weights = [weight for group in groups for weight in group["params"]]
+        self.fabric.backward(joined, inputs=weights)  # none for pictures that only a slope was asked at
         self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, names)
         for optimiser in optimisers:
             optimiser.step()

@@ -180,11 +180,11 @@ class MultiscaleDiscriminator(nn.Module):
 
     def forward(self, planes: Tensor, image: Tensor) -> list[list[Tensor]]:
         kind = working_type(planes)
-        x = torch.cat([planes.to(kind), image.to(kind)], dim=1)  # (N, labels + 4, H, W)
+        seen = [planes.to(kind), image.to(kind)]  # halved one by one: the planes need no gradient
         results = []
         for i, scale in enumerate(self.scales):
-            x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) if i else x
-            results.append(scale(x))
+            seen = [F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) for x in seen] if i else seen
+            results.append(scale(torch.cat(seen, dim=1)))  # (N, labels + 4, H, W)
         return results
 
 

@@ -43,7 +43,7 @@ def pool_instances(features: Tensor, instances: Tensor, terms: int = 1) -> tuple
     sums = _sums(flat, index, n * rows)
     sizes = torch.bincount(index, minlength=n * rows).clamp(min=1)
     means = sums / sizes  # (C, N·rows)
-    pooled = means[:, index]
+    pooled = means.index_select(1, index)  # its gradient takes half the time of that of means[:, index]
     styles = [means]
     if terms > 1:
         inside, basis = _basis(instances, outlines(instances), terms)

@@ -33,6 +33,7 @@ MEANT = (
     "Processor seconds are the work of all cores added up, from nothing, with every model trained anew. One waits less "
     "than that where several cores share it, and longer where other programs want them."
 )
+_TABLE = re.compile(r"^\| turn.*\n(?:\|.*\n)+", re.MULTILINE)
 _SET = re.compile(r"`(\w+)` to (?:`([^`]+)`|(-?[\d.]+\d|-?\d+))")
 
 
@@ -67,11 +68,11 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
     """Add a column of what each dial's run took, where it was measured."""
     seconds = stored.get("processor_seconds", {})
     if AS_IS not in seconds or not set(seconds) & set(_rows(table)):
-        return table
+        return _classed(table)
     lines = []
     for line in table.splitlines():
         if line.startswith("| turn"):
-            line += f" processor seconds, not waiting (as it is: {seconds[AS_IS]:.0f}) |"
+            line += f" CPU-s (as it is: {seconds[AS_IS]:.0f}) |"
         elif line.startswith("|---"):
             line += "---:|"
         elif line.startswith("| `"):
@@ -79,7 +80,12 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
             line += " not measured |" if one is None else f" {one:.0f} |"
         lines.append(line)
     lines += ["", f"*Measured on {stored['device']}; {stored['remark']}. {MEANT}*"]
-    return "\n".join(lines)
+    return _classed("\n".join(lines))
+
+
+def _classed(text: str) -> str:
+    """Give the table a class of its own, since a phone must lay it out otherwise than a table of numbers."""
+    return _TABLE.sub("```{table}\n:class: dials\n\n\\g<0>```\n", f"{text}\n", count=1).rstrip("\n")
 
 
 def times(root: Path, chapter: str) -> dict[str, Any]:

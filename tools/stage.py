@@ -19,6 +19,7 @@ from bloodlib._files import read_json
 from . import dials, facts, made, showcase
 from .execute import is_current
 from .layout import PROFILES, Build, fingerprint, notebooks
+from .typography import minus
 
 LANDING_FIGURE = "fig-07-whole"
 BANNERS = {
@@ -113,6 +114,8 @@ def page_of(notebook: nbformat.NotebookNode, card: dict[str, Any], root: Path) -
         for output in cell.get("outputs", []):
             if "text" in output:  # a warning names the file that it comes from
                 output["text"] = output["text"].replace(f"{root}{os.sep}", "")
+            for kind in {"text/markdown"} & output.get("data", {}).keys():
+                output["data"][kind] = minus(output["data"][kind])
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = sorted({*tags, "remove-cell"})

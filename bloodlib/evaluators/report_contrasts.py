@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -44,12 +45,13 @@ def contrast_table(contrasts: Contrasts) -> str:
     p-values (sign flips over seeds, and after Holm) stand only where at least eight seeds were run
     and the contrast is one of the primary ones.
     """
-    last = ("smallest detectable difference", "seeds", "test groups", "images")
-    lines = head("task", "score", "difference", "mean", INTERVAL, "p", "Holm p", *last)
+    lines = head(
+        "task, score", "difference", "mean", INTERVAL, "p", "Holm p", "smallest detectable difference", "seeds, images"
+    )
     for (task, arm, against), c in contrasts.items():
+        what = ", ".join(filter(None, (TITLES[task], NAMES.get(c.score))))
         numbers = (_signed(c.mean), _interval(c), _p(c.p, c), _p(c.p_holm, c), _size(c.smallest))
-        counts = (str(c.seeds), str(c.groups), str(c.images))
-        lines.append(row(TITLES[task], NAMES.get(c.score, ""), f"{arm} − {against}", *numbers, *counts))
+        lines.append(row(what, f"{arm} − {against}", *numbers, f"{c.seeds}, {c.images} of {c.groups} slides"))
     if any(c.seeds < LEAST_SEEDS for c in contrasts.values()):
         lines += ["", f"*Differences with fewer than {LEAST_SEEDS} seeds have intervals only: no test.*"]
     return "\n".join(lines)
@@ -88,16 +90,22 @@ def painter_table(contrasts: Contrasts) -> str:
     painters' means as they are, and between painters with the seeds' share taken off
     (`painters.painter_spread`).
     """
-    lines = head("task", "difference", "by painter (seeds)", "spread of painters' means", "spread between painters")
+    lines = head("task", "difference", "by painter (runs)", "spread of painters' means", "spread between painters")
     for (task, arm, against), c in contrasts.items():
         if c.painters is None:
             continue
-        each = ", ".join(f"{e.painter}: {e.mean:+.3f} ({e.seeds})" for e in c.painters.by_painter)
+        each = "<br>".join(f"{_called(e.painter)}: {e.mean:+.3f} ({e.seeds})" for e in c.painters.by_painter)
         spread = (_size(c.painters.sd_of_means), _size(c.painters.sd_between))
         if len(c.painters.by_painter) < 2:
             spread = ("one painter: not estimated",) * 2
         lines.append(row(TITLES[task], f"{arm} − {against}", each, *spread))
     return "\n".join(lines) if len(lines) > 2 else "*No contrast with a painter is stored.*"
+
+
+def _called(painter: str) -> str:
+    """Call a painter by its seed alone, where that is known; the list of runs has its fingerprint."""
+    seed = re.search(r"\((seed \d+)\)$", painter)
+    return seed[1] if seed else painter
 
 
 def controls_table(

@@ -43,20 +43,20 @@ def run_page(runs: Sequence[dict[str, Any]]) -> str:
     Returns
     -------
     str
-        Markdown, per task and arm a MyST target (`markdown.anchor`) and a table. To be shown once,
-        on the page that shows the tables.
+        Markdown, per task and arm a MyST target (`markdown.anchor`), a table, and the commands that recompute
+        its rows. To be shown once, on the page that shows the tables.
     """
     lines: list[str] = []
     for task, arm, those in _by_cell(one_set(runs)):
         main = MAIN_SCORE[task]
         lines += [f"({anchor(those[0])})=", f"**{TITLES[task]}, {arm}**", ""]
-        lines += head("seed", "painter", NAMES[main], "seconds", "device", "configuration", "commit", "command")
+        lines += head("seed", "painter", NAMES[main], "seconds", "device", "configuration", "commit")
         for r in those:
             score, old = r["selected"]["on_validation"]["test"][main], " (stale)" if stale(r) else ""
             about = (f"{r['seconds']['total']:.0f}", r["device"], f"`{r['config_hash']}`{old}")
             commit = f"`{r['commit'][:7]}`" if r["commit"] else "–"
-            lines.append(row(str(r["seed"]), painter_of(r), f"{score:.3f}", *about, commit, f"`{command(r)}`"))
-        lines.append("")
+            lines.append(row(str(r["seed"]), painter_of(r), f"{score:.3f}", *about, commit))
+        lines += ["", commands(those), ""]
     return "\n".join(lines) or "*No run is stored.*"
 
 

@@ -187,8 +187,8 @@ def test_contrasts_show_p_only_where_they_are_tested():
     table = report.contrast_table(
         {("fcn8s", "SD", "RD"): contrast(), ("fcn8s", "RD+SD+aug", "RD+aug"): contrast(seeds=3)}
     )
-    assert entries(table, 2)[5:8] == ["0.0078", "0.0200", "0.200"]
-    assert entries(table, 3)[5:8] == ["–", "–", "0.200"]
+    assert entries(table, 2)[4:] == ["0.0078", "0.0200", "0.200", "8, 34 of 7 slides"]
+    assert entries(table, 3)[4:7] == ["–", "–", "0.200"]
     assert table.splitlines()[-1] == "*Differences with fewer than 8 seeds have intervals only: no test.*"
     assert "only" not in report.contrast_table({("fcn8s", "SD", "RD"): contrast()})
 
@@ -203,12 +203,13 @@ def test_groups_have_rows_with_their_images():
 
 def test_one_painter_has_no_spread():
     one = contrast(painters=PainterSpread((PainterEffect("p0", 0.1, 3),), NAN, NAN))
-    two = contrast(painters=PainterSpread((PainterEffect("p0", 0.1, 3), PainterEffect("p1", 0.2, 2)), 0.07, 0.05))
+    seeds = (PainterEffect("p0", 0.1, 3), PainterEffect("03ad (seed 1)", 0.2, 2))
+    two = contrast(painters=PainterSpread(seeds, 0.07, 0.05))
     table = report.painter_table(
         {("fcn8s", "SD", "RD"): one, ("faster_rcnn", "SD", "RD"): two, ("contour_fcn", "RD+CP", "RD"): contrast()}
     )
     assert entries(table, 2)[2:] == ["p0: +0.100 (3)"] + ["one painter: not estimated"] * 2
-    assert entries(table, 3)[2:] == ["p0: +0.100 (3), p1: +0.200 (2)", "0.070", "0.050"]
+    assert entries(table, 3)[2:] == ["p0: +0.100 (3)<br>seed 1: +0.200 (2)", "0.070", "0.050"]
     assert len(table.splitlines()) == 4
 
 

@@ -8,13 +8,11 @@ scaled to a mean of 46 px), the phantom's elsewhere. The paper reports 60 s per 
 
 from __future__ import annotations
 
-import platform
 import runpy
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +25,8 @@ from bloodlib.datasets.registry import status
 from bloodlib.sampler.graph import VARIETY, dgm_layout
 from bloodlib.sampler.masks import CrowdedWarning, MaskConfig, MaskGenerator
 from bloodlib.sampler.placement import PlacementConfig
+
+from .painter import machine
 
 COMMAND = "python -m benchmarks masks"
 SHAPE, CELL_PX, COUNT = (1200, 1920), 46.0, 669
@@ -140,9 +140,9 @@ def main() -> None:
         "uniform": uniform,
         "graph": graph_cost(shapes),
         "trials_by_cell": trials_by_cell(masks),
+        **machine(),
+        "threads": 1,
         "versions": {name: version(name) for name in ("bloodlib", "numpy", "opencv-python")},
-        "machine": platform.machine(),
-        "date": date.today().isoformat(),
     }
     write_json(package_data("results", "masks.json"), result)
 

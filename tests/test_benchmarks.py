@@ -177,5 +177,5 @@ def test_ten_million_images_are_ten_million_times_one(tmp_path):
     about = {"device": "cpu", "precision": "float32", "date": "2026-01-01"}
     (tmp_path / "bench.json").write_text(json.dumps({"rows": rows, **about}))
     page = facts.ten_million(tmp_path / "masks.json", tmp_path / "bench.json")
-    assert "| together | 1.00 | 0.32 | 0.1 |" in page
+    assert "| together | 1 | 0.32 | 2.8 |" in page
     assert "are 115 TB before compression, in 20,000,000 files" in page

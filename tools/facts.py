@@ -63,10 +63,10 @@ def ten_million(masks: Path, painter: Path, images: int = 10_000_000) -> str:
     found = read_json(painter)
     paint = next(row for row in found["rows"] if row["what"] == "paint, laptop")
     seconds = {"mask": read_json(masks)["generator_seconds"], "painting": paint["cpu_seconds"]}
-    rows = ["| each image | CPU-seconds | all of them, core-years | days on 1,000 cores |", "|---|---|---|---|"]
+    rows = ["| each image | CPU-seconds | all of them, core-years | hours on 1,000 cores |", "|---|---|---|---|"]
     for name, one in {**seconds, "together": sum(seconds.values())}.items():
         total = images * one
-        rows.append(f"| {name} | {one:.2f} | {total / 3.156e7:.2f} | {total / 86400 / 1000:.1f} |")
+        rows.append(f"| {name} | {one:.2g} | {total / 3.156e7:.2g} | {total / 3600 / 1000:.2g} |")
     raw = 1920 * 1200 * (3 + 2) * images / 1e12
     rows += ["", f"Measured on {found['device']}, {found['precision']}, {found['date']}, with other work beside it."]
     rows.append(f"Pictures of 8 and masks of 16 bits are {raw:.0f} TB before compression, in {2 * images:,} files.")
@@ -149,20 +149,23 @@ TIMED = ("smoke-phantom", "laptop-chula_rbc12", "paper-chula_rbc12")  # builds t
 def run_times(path: Path) -> str:
     """Write how long the chapters took, as ``python -m tools.times`` stored it, one column per build.
 
-    Of each profile a column is there, and says so where nothing was measured.
+    Builds of which nothing was measured are named below.
     """
     if not path.exists():
         return "No run times are stored in this checkout."
     builds = read_json(path)["builds"]
     chapters = sorted({chapter for one in builds.values() for chapter in one["seconds"]})
-    columns = [*builds, *(name for name in TIMED if name not in builds)]
-    lines = [f"| chapter | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    missing = [name for name in TIMED if name not in builds]
+    lines = [f"| chapter | {' | '.join(builds)} |", "|---|" + "---:|" * len(builds)]
     for chapter in chapters:
-        seconds = [builds[name]["seconds"].get(chapter) if name in builds else None for name in columns]
+        seconds = [one["seconds"].get(chapter) for one in builds.values()]
         cells = ["not measured" if s is None else f"{s:.0f} s" if s < 100 else f"{s / 60:.1f} min" for s in seconds]
         lines.append(f"| {{doc}}`../notebooks/{chapter}` | {' | '.join(cells)} |")
     measured = [f"{name}: {one['device']}, {one['remark']}" for name, one in builds.items()]
-    return "\n".join([*lines, "", f"Measured on {'; '.join(measured)}."])
+    lines += ["", f"Measured on {'; '.join(measured)}."]
+    if missing:
+        lines.append(f"Not measured in any chapter: {', '.join(missing)}.")
+    return "\n".join(lines)
 
 
 def derivation_table(path: Path) -> str:

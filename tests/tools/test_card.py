@@ -115,7 +115,7 @@ def test_the_readme_is_plain_markdown(root):
     assert not re.search(r"\{\{|\}\}|\{\w+(:\w+)?\}`|^:::|^: ", text, flags=re.MULTILINE)
     assert "- **name**: `chula_rbc12-laptop`" in text
     assert "after Bailo et al. (2019)" in text
-    assert "of all other files)\n\n**How to use it.**" in text
+    assert "of all other files)\n\n## How to use it" in text
     assert "**Warning.** Not for diagnosis" in text
 
 

@@ -152,7 +152,7 @@ def training_curves(
         width = max(1, len(steps) // smoothed)
         above.plot(steps, _running_mean(values["gan"], width), label="G: GAN term")
         above.plot(steps, _running_mean(values["d_real"] + values["d_fake"], width), label="D: both halves")
-        above.axhline(balance, linestyle=":", color="black", label="balance")
+        above.axhline(balance, linestyle=":", color="black", linewidth=2, label="balance")
         others = set(values) - {"stage", "step", "seconds", "gan", "d_real", "d_fake"}
         for name in sorted(name for name in others if values[name].any()):
             below.plot(steps, _running_mean(values[name], width), label=name.replace("_", " "))
@@ -228,8 +228,9 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
     Returns
     -------
     matplotlib.figure.Figure
-        Above by style cluster, numbered at the clusters' middles; below by slide, with a legend. Kinds differ in
-        colour and, from the eighth on, in marker.
+        Above by style cluster, numbered at the clusters' middles or, where these lie too close, beside them with a line
+        to each; below by slide, with a legend. Kinds differ in colour and, from the eighth on, in marker. Backgrounds
+        are crosses: grey above, since clusters of cells have none, and in the colour of their slide below.
     """
     points = np.vstack([styles.cells, styles.backgrounds]).astype(float)
     middle = points.mean(axis=0)
@@ -239,10 +240,9 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
     )
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 8.6), sharex=True, sharey=True, layout="constrained")
     _spots(above, cells, styles.cell_cluster)
-    for k, place in enumerate(centres):
-        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": cycled(k)[0], "lw": 1.5}
-        above.annotate(f"{k}", place, ha="center", va="center", fontsize=11, bbox=box)
-    above.set(title="by style cluster of the cells", ylabel="second main direction")
+    above.scatter(*backgrounds.T, c="0.35", marker="x", s=40)
+    _numbers(above, centres, np.vstack([cells, backgrounds]))
+    above.set(title="by style cluster of the cells; grey crosses: backgrounds", ylabel="second main direction")
     if slides is None:
         shown = below.scatter(*cells.T, c=styles.cell_smear, cmap="viridis", s=5, linewidths=0)
         figure.colorbar(shown, ax=below, label="smear")
@@ -258,9 +258,39 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
         below.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=10, handletextpad=0.1, columnspacing=1.2, ncols=5
         )
-    below.set(title="by slide" if slides is not None else "by smear", xlabel="first main direction")
+    by = "slide" if slides is not None else "smear"
+    below.set(title=f"by {by}, backgrounds too (crosses)", xlabel="first main direction")
     below.set_ylabel("second main direction")
     return figure
+
+
+def _numbers(axis: Axes, centres: np.ndarray, points: np.ndarray, apart: float = 0.07) -> None:
+    """Number the centres, float (k, 2); where they crowd, the numbers move out of the crowd, with lines to the centres.
+
+    Distances are shares of the width of a panel that shows the points, float (n, 2), and is a quarter less high.
+    """
+    low, stretch = points.min(axis=0), np.array([1.0, 0.75]) / np.maximum(np.ptp(points, axis=0), 1e-9)
+    given = (centres - low) * stretch
+    crowded = np.array([(np.linalg.norm(given - one, axis=1) < apart).sum() > 1 for one in given])
+    turn = 2.4 * np.arange(len(given))  # nowhere two numbers start from one place
+    places = given + 1e-3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    for _ in range(1000):
+        steps = np.zeros_like(places)
+        for others, wanted in ((places, apart), (given[crowded], 1.5 * apart)):
+            away = places[:, None] - others[None]  # (k, others, 2)
+            far = np.maximum(np.linalg.norm(away, axis=2), 1e-9)
+            steps += (away / far[..., None] * np.clip(wanted - far, 0, None)[..., None]).sum(axis=1)
+        if not crowded.any() or np.abs(steps[crowded]).max() < 1e-4:
+            break
+        places[crowded] += 0.1 * steps[crowded]
+    for k, (place, centre) in enumerate(zip(places / stretch + low, centres, strict=True)):
+        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": cycled(k)[0], "lw": 1.5}
+        if crowded[k]:
+            axis.plot(*np.stack([place, centre]).T, color="white", linewidth=3.5)
+            axis.plot(*np.stack([place, centre]).T, color="black", linewidth=1.2)
+        axis.annotate(
+            f"{k}", place if crowded[k] else centre, ha="center", va="center", fontsize=12, bbox=box, zorder=5
+        )
 
 
 def _spots(axis: Axes, places: np.ndarray, kind: np.ndarray) -> None:
@@ -297,8 +327,9 @@ def ladder(panels: Mapping[str, Mapping[str, tuple[float, float]]], label: str, 
             look = {"fmt": "s", "color": "black"} if name in floors else {"fmt": "o", "color": "C1"}
             axis.errorbar(mean, row, xerr=spread, capsize=4, **look)
             if name in floors:
-                axis.axvline(mean, linestyle=":", color="0.5", zorder=0)
+                axis.axvline(mean, linestyle=":", color="0.25", linewidth=2, zorder=0)
         axis.set_yticks(range(len(names)), names)
-        axis.set(title=title, ylim=(-0.6, len(names) - 0.4))
+        axis.set_title(title, fontsize=14)
+        axis.set_ylim(-0.6, len(names) - 0.4)
     axes[-1, 0].set_xlabel(label)
     return figure

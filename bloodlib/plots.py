@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from .sampler.canvas import COLOURS
 from .statistics import touching_pairs
@@ -34,13 +35,14 @@ SYSTEM_COLOURS = {
     "Thomas clusters": "#14614C",
     "graph": "#A17A1E",
     "fitted": "#993300",
-    "fitted by slide": "#FF5C81",
+    "fitted by slide": "#E15A78",
     "fitted, same slide": "#312000",
     "main pipeline": "#2E04F0",
     "CycleGAN": "#BAB300",
     "single cells": "#A17A1E",
 }
 _DASHES = {"final, zero": "--", "first, zero": "--", "uniform": ":", "graph": "-.", "fitted": (0, (6, 1.5))}
+_WIDTHS = {"real": 2.5, "uniform": 2.4, "first, zero": 2.4}  # dots and pale dashes look thinner than they are
 
 # Channels of a picture: a dark, a light and a middling one, since red and green alone are one colour to many.
 CHANNEL_COLOURS = {"red": "#A00000", "green": "#4DB34D", "blue": "#2244DD"}
@@ -62,7 +64,7 @@ def system_line(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``color``, ``linestyle``, and for real smears a thicker ``linewidth``.
+        ``color``, ``linestyle``, and a thicker ``linewidth`` for real smears, dots and the palest dashes.
 
     Raises
     ------
@@ -75,12 +77,12 @@ def system_line(name: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> system_line("first, zero")
-    {'color': '#E094BB', 'linestyle': '--'}
+    >>> system_line("final, zero")
+    {'color': '#2B8DFD', 'linestyle': '--'}
     """
     if name not in SYSTEM_COLOURS:
         raise ValueError(f"name: {name!r} has no colour; those that have one are {', '.join(SYSTEM_COLOURS)}")
-    thick = {"linewidth": 2.5} if name == "real" else {}
+    thick = {"linewidth": _WIDTHS[name]} if name in _WIDTHS else {}
     return {"color": SYSTEM_COLOURS[name], "linestyle": _DASHES.get(name, "-"), **thick}
 
 
@@ -113,7 +115,7 @@ def show_images(
     ----------
     images : sequence of (H, W) or (H, W, 3) arrays
     titles : sequence of str, optional
-        One per picture.
+        One per picture, as large as a phone needs where the longest line still fits its column.
     columns : int, optional
         Pictures per row; at most four if not given.
     width : float
@@ -137,7 +139,9 @@ def show_images(
     columns = min(columns or 4, len(images))
     rows = -(-len(images) // columns)
     tallest = max(image.shape[0] / image.shape[1] for image in images)
-    title_inches = 0.3 if titles is not None else 0.05
+    size = _title_points(titles or [""], width, columns)
+    more_lines = max(title.count("\n") for title in titles) if titles is not None else 0
+    title_inches = 0.3 + more_lines * size / 60 if titles is not None else 0.05
     height = rows * (width / columns * tallest + title_inches)
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for k, axis in enumerate(axes.flat):
@@ -145,8 +149,18 @@ def show_images(
         if k < len(images):
             axis.imshow(images[k], **imshow)
             if titles is not None:
-                axis.set_title(titles[k])
+                axis.set_title(titles[k], fontsize=size)
     return figure
+
+
+def _title_points(titles: Sequence[str], width: float, columns: int) -> float:
+    """Give the size of titles that is legible where the figure is 358 px wide, or scrolls because it is wider."""
+    widest = max(
+        (TextPath((0, 0), line, size=1).get_extents().width for title in titles for line in title.split("\n") if line),
+        default=0.0,
+    )
+    fits = 72 * 0.97 * width / columns / widest if widest else np.inf
+    return max(11.0, min(2.2 * width, 16.0, fits))
 
 
 def outlines(instances: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -65,6 +65,22 @@ def test_images_and_titles_must_match():
         plots.show_images([])
     with pytest.raises(ValueError, match="2 given for 1"):
         plots.show_images([np.zeros((2, 2))], ["a", "b"])
+
+
+def test_titles_are_large_and_stay_over_their_picture():
+    with plt.rc_context():
+        plots.style()
+        images = [np.zeros((4, 6))] * 4
+        few = plots.show_images(images[:2], ["mask", "painted"], columns=2, width=6)
+        assert [axis.title.get_fontsize() for axis in few.axes] == pytest.approx([13.2, 13.2])
+        names = ["as it is", "brightness (multiply)", "two\nlines", "grey"]
+        many = plots.show_images(images, names, columns=4, width=9)
+        many.canvas.draw()
+        assert 11 < many.axes[0].title.get_fontsize() < 16
+        boxes = [axis.title.get_window_extent() for axis in many.axes]
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= many.bbox.x1
 
 
 def test_overlay_marks_the_outline_and_nothing_else():
@@ -134,8 +150,9 @@ def test_lines_of_systems_differ_from_white():
 
 
 def test_line_of_a_system_has_its_colour():
-    assert plots.system_line("uniform") == {"color": plots.SYSTEM_COLOURS["uniform"], "linestyle": ":"}
-    assert plots.system_line("real")["linewidth"] > plt.rcParams["lines.linewidth"]
+    assert plots.system_line("graph") == {"color": plots.SYSTEM_COLOURS["graph"], "linestyle": "-."}
+    for name in ("real", "uniform", "first, zero"):
+        assert plots.system_line(name)["linewidth"] > plt.rcParams["lines.linewidth"]
     figure, axis = plt.subplots()
     for name in plots.SYSTEM_COLOURS:
         axis.plot([0, 1], [0, 1], **plots.system_line(name))

@@ -89,9 +89,14 @@ def repaint_without(
 
 
 def sheet(
-    synth: Synthesizer, kinds: Sequence[int], mix: dict[int, float], side_px: int = 160, columns: int = 5
+    synth: Synthesizer,
+    kinds: Sequence[int],
+    mix: dict[int, float],
+    side_px: int = 160,
+    columns: int = 5,
+    gap_px: int = 6,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a small smear of each class alone, side by side, and below them one as wide as they of a mix.
+    """Paint a small smear of each class alone, with white gaps, and below them a wide one of a mix.
 
     Returns
     -------
@@ -104,10 +109,16 @@ def sheet(
         for k in kinds
     ]
     rows = [alone[k : k + columns] for k in range(0, len(alone), columns)]
-    blank = np.full_like(alone[0], 255)
     mixed = synth.sample(np.random.default_rng([0, 26]), (side_px, columns * side_px), classes=mix, name="mixed")
-    sides = [np.hstack(row + [blank] * (columns - len(row))) for row in rows]
-    return np.vstack([*sides, mixed.image]), mixed.classes
+    full = (side_px, columns * side_px + (columns - 1) * gap_px, 3)
+    lines = [np.full(full, 255, np.uint8) for _ in range(len(rows) + 1)]
+    for line, row in zip(lines, rows, strict=False):
+        for column, panel in enumerate(row):
+            line[:, column * (side_px + gap_px) :][:, :side_px] = panel
+    left = (full[1] - columns * side_px) // 2
+    lines[-1][:, left : left + columns * side_px] = mixed.image
+    between = np.full((gap_px, *full[1:]), 255, np.uint8)
+    return np.vstack([part for line in lines for part in (between, line)][1:]), mixed.classes
 
 
 def mix_drawn(synth: Synthesizer, classes: int) -> dict:

@@ -32,10 +32,13 @@ def test_the_sheet_has_a_panel_for_every_class_and_a_wide_one_for_the_mix():
         return SimpleNamespace(image=np.full((*shape, 3), len(drawn), np.uint8), classes=np.array([2, 5, 5]))
 
     mix = {2: 1.0, 5: 2.0}
-    sheet, mixed = morphology.sheet(SimpleNamespace(sample=sample), [0, 2, 5], mix, side_px=8, columns=2)
-    assert sheet.shape == (24, 16, 3)
+    sheet, mixed = morphology.sheet(SimpleNamespace(sample=sample), [0, 2, 5], mix, side_px=8, columns=2, gap_px=2)
+    assert sheet.shape == (28, 18, 3)
     assert drawn == [{0: 1.0}, {2: 1.0}, {5: 1.0}, mix]
-    assert [sheet[y, x, 0] for y in (0, 8, 16) for x in (0, 8)] == [1, 2, 3, 255, 4, 4]
+    assert [sheet[y, x, 0] for y in (0, 10, 20) for x in (0, 17)] == [1, 2, 3, 255, 255, 255]
+    assert (sheet[:, 8:10][:18] == 255).all()
+    assert (sheet[[8, 9, 18, 19]] == 255).all()
+    assert np.unique(sheet[20:, 1:17]).tolist() == [4]
     assert mixed.tolist() == [2, 5, 5]
 
 

@@ -35,7 +35,7 @@ from bloodlib.gan.data import label
 from bloodlib.gan.networks import make_painter
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.pooling import pool_instances
-from bloodlib.gan.precision import autocast_dtype
+from bloodlib.gan.precision import autocast_dtype, memory_kept
 from bloodlib.gan.training import Trainer
 from bloodlib.smears import Smear
 from bloodlib.stream import SyntheticSmears
@@ -116,7 +116,7 @@ def _projected(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
 
 
 def _paint(profile: str) -> Callable[[tuple[int, int], int], dict[str, Any]]:
-    """One pass through G, from the mask to the bytes of the image."""
+    """One pass through G, from the mask to the bytes of the image, as one of many that are written."""
 
     def run(shape: tuple[int, int], times: int) -> dict[str, Any]:
         generator, _ = make_painter(PRESETS[profile])
@@ -124,7 +124,8 @@ def _paint(profile: str) -> Callable[[tuple[int, int], int], dict[str, Any]]:
         smear, rng = _smear(shape), np.random.default_rng(0)
         channels = PRESETS[profile].feature_channels
         means = torch.from_numpy(rng.uniform(-1, 1, (smear.count + 1, channels)).astype(np.float32))
-        return _timed(lambda: paint_instances(generator, smear.instances, means, rng=rng, fast=True), times)
+        with memory_kept():
+            return _timed(lambda: paint_instances(generator, smear.instances, means, rng=rng, fast=True), times)
 
     return run
 

@@ -15,6 +15,7 @@ from torch import Tensor, distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .gan.data import to_network
+from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
 from .smears import Smear, relabel
 from .synthesis import Synthesizer
@@ -119,11 +120,12 @@ class SyntheticSmears(IterableDataset):
             _keep_to_one_thread()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch, position = int(self._epoch[0]), first
-        while self.length is None or position < len(self):
-            number = position * world_size + rank
-            rng = np.random.default_rng([self.seed, epoch, number])
-            yield self.transform(self.smear(number, rng), rng)
-            position += step
+        with memory_kept():
+            while self.length is None or position < len(self):
+                number = position * world_size + rank
+                rng = np.random.default_rng([self.seed, epoch, number])
+                yield self.transform(self.smear(number, rng), rng)
+                position += step
 
     def smear(self, number: int, rng: np.random.Generator) -> Smear:
         """Draw one sample, real or painted, whose name says which."""

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
 from ._files import LOCK, alone_in, read_json, write_json
+from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
 from .sampler.writing import amodal_annotations, amodal_coco
 
@@ -46,7 +47,8 @@ def write_smears(
         chunks = [range(first, min(first + size, count)) for first in range(len(done), count, size)]
         run = Parallel(n_jobs=workers, return_as="generator")
         given = (synthesizer, folder, seed, shape, style, shares)
-        with tqdm(total=count, initial=min(len(done), count), desc="smears", disable=not progress) as bar:
+        shown = tqdm(total=count, initial=min(len(done), count), desc="smears", disable=not progress)
+        with memory_kept(), shown as bar:
             for written in run(delayed(_write_some)(chunk, *given) for chunk in chunks):
                 done += written
                 write_json(folder / "manifest.json", {**head, "smears": done})
@@ -89,12 +91,12 @@ def _write_some(
     from .io import write_smear
 
     written = []
-    for k in numbers:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CrowdedWarning)  # said once, for the whole set
+    with memory_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrowdedWarning)  # said once, for the whole set
+        for k in numbers:
             smear, facts = synthesizer.make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}", shares)
-        write_smear(folder, smear)
-        written.append({"name": smear.name, "seed": [seed, k], **facts})
+            write_smear(folder, smear)
+            written.append({"name": smear.name, "seed": [seed, k], **facts})
     return written
 
 

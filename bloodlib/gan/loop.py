@@ -242,7 +242,7 @@ class OneStage(Loop):
         model, *wrapped = self.fabric.setup(self.objective, *optimisers)
         bar = tqdm(total=self.total, initial=self.step, disable=not self.progress, unit="step")
         try:
-            with memory_kept(), bar:
+            with memory_kept(cycles=True), bar:
                 while self.step < last:
                     self._advance(model, wrapped)
                     bar.update()

@@ -143,7 +143,7 @@ class Trainer(Loop):
         done, silent = sum(totals[: self.stage]) + self.step, not (self.progress and self.fabric.is_global_zero)
         try:
             with (
-                memory_kept(),
+                memory_kept(cycles=True),
                 interrupts_held() as interrupted,
                 tqdm(total=sum(totals), initial=done, disable=silent, unit="step") as bar,
             ):

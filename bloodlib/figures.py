@@ -256,7 +256,7 @@ def style_scatter(styles: Styles, slides: Sequence[str] | None = None) -> Figure
             colour, marker = cycled(k)
             below.plot([], [], marker, color=colour, label=name)
         below.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=10, handletextpad=0.1, columnspacing=1.2, ncols=5
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=12, handletextpad=0.1, columnspacing=1.2, ncols=4
         )
     by = "slide" if slides is not None else "smear"
     below.set(title=f"by {by}, backgrounds too (crosses)", xlabel="first main direction")

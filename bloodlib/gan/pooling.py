@@ -88,10 +88,13 @@ def lay_out(
         return styles[instances].permute(2, 0, 1)
     shapes = outlines(instances[None])[0] if shapes is None else shapes
     inside, basis = _basis(instances[None], shapes[None], terms, corner)
-    ids, by_term = instances.flatten(), styles.view(len(styles), terms, channels)
-    planes = by_term[:, 0][ids]  # (H·W, C)
-    where, basis = ids[inside], basis.to(styles.dtype)
-    planes[inside] += sum(by_term[:, k + 1][where] * b[:, None] for k, b in enumerate(basis))
+    by_term = styles.view(len(styles), terms, channels).unbind(1)
+    where = instances.flatten()[inside]
+    course = torch.zeros(len(where), channels, dtype=styles.dtype, device=styles.device)
+    for term, b in zip(by_term[1:], basis.to(styles.dtype), strict=True):
+        course += term.index_select(0, where).mul_(b[:, None])
+    planes = by_term[0][0].repeat(instances.numel(), 1)  # (H·W, C), all of it background at first
+    planes.index_copy_(0, inside, course.add_(by_term[0].index_select(0, where)))
     return planes.T.view(channels, *instances.shape)
 
 

@@ -11,7 +11,7 @@ from .._files import read_json
 from ..release import CONFIG
 from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
-from .synthetic import fingerprint, painter_for, painter_seed, synthetic_smears
+from .synthetic import fingerprint, named_painter, painter_for, painter_seed, synthetic_smears
 
 
 def stored_path(
@@ -46,6 +46,7 @@ def command(record: dict[str, Any]) -> str:
     parts = ["python", "-m", "bloodlib.evaluators.run", "--task", record["task"], "--arm", record["arm"]]
     parts += ["--seed", str(record["seed"]), "--data", record["dataset"], "--profile", record["profile"]]
     parts += [] if steps == preset(record["profile"], record["task"]).steps else ["--steps", str(steps)]
+    parts += ["--painter", record["painter_name"]] if "painter_name" in record else []
     parts += ["--artifacts", f"build/{where}/artifacts", "--out", out.as_posix()]
     return shlex.join(parts)
 
@@ -57,8 +58,15 @@ def inputs(
     artifacts: str | Path,
     painter_seed: int = 0,
     progress: bool = False,
+    painter: str | None = None,
 ) -> dict[str, Any]:
-    """Gather what `protocol.run` needs for one arm: the three parts, synthetic smears, their painter, the backbone."""
+    """Gather what `protocol.run` needs for one arm: the three parts, synthetic smears, their painter, the backbone.
+
+    Raises
+    ------
+    ValueError
+        If a `painter` is named that was fitted on other smears than the fit part.
+    """
     from ..datasets import load
     from .backbone import phantom_backbone
 
@@ -67,7 +75,10 @@ def inputs(
     composition = plan(arm, min(used, len(parts["fit"])), config.multiple)
     folder, by = None, {}
     if composition.painted:
-        folder = painter_for(composition.source, parts["fit"], config.profile, artifacts, painter_seed, progress)
+        if painter is None:
+            folder = painter_for(composition.source, parts["fit"], config.profile, artifacts, painter_seed, progress)
+        else:
+            folder = named_painter(painter, parts["fit"])
         by = {"painter": fingerprint(folder), "painter_seed": read_json(folder / CONFIG)["seed"]}
     synthetic = synthetic_smears(parts["fit"], composition.synthetic, folder, artifacts, composition.source, progress)
     start = {"start_from": phantom_backbone(config, artifacts, progress)} if config.start == "phantom" else {}
@@ -84,6 +95,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=PROFILES, default="laptop")
     parser.add_argument("--artifacts", required=True, help="folder of trained models and synthetic smears")
     parser.add_argument("--out", required=True, help="JSON file to write")
+    parser.add_argument(
+        "--painter",
+        metavar="NAME",
+        help="finished painter of data/painters, or its folder (default: the profile's)",
+    )
     parser.add_argument("--steps", type=int, help="optimiser steps (default: those of the profile)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, … (default: %(default)s)")
@@ -99,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--steps is {given.steps}, allowed is 1 or more")
     config = preset(given.profile, given.task, **({"steps": given.steps} if given.steps else {}))
     turn = painter_seed(given.seed)
-    needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress)
+    needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress, given.painter)
     record = protocol.run(
         given.task,
         given.arm,
@@ -109,6 +125,8 @@ def main(argv: list[str] | None = None) -> int:
         progress=given.progress,
         **needed,
     )
+    if given.painter and record["painter"]:
+        record["painter_name"] = given.painter
     protocol.save_run(given.out, record)
     main_score = record["selected"]["main"]
     print(

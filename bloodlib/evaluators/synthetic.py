@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .._files import read_json
+from .._files import package_data, read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
@@ -98,6 +98,26 @@ def released_painter(fit: Sequence[Smear]) -> Path:
     if found is None:
         raise ValueError(f"none of the released painters ({', '.join(released())}) was fitted on these smears")
     return found
+
+
+def named_painter(name: str, fit: Sequence[Smear]) -> Path:
+    """Find a finished painter of some smears by its name in ``data/painters``, or by its folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is none, or it was fitted on other smears.
+    """
+    from ..gan.data import fingerprint as identify
+    from ..release import CONFIG
+
+    stored = package_data("painters", name)
+    folder = stored if (stored / CONFIG).is_file() else Path(name)
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"painter {name!r}: neither in {stored.parent.name}/ nor a folder with a {CONFIG}")
+    if read_json(folder / CONFIG)["data"]["fingerprint"] != identify(fit):
+        raise ValueError(f"painter {name!r}: was fitted on other smears than the fit part of this set")
+    return folder
 
 
 def painter_for(

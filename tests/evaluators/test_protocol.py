@@ -140,6 +140,12 @@ def test_stale_runs_are_told():
     assert protocol.stale({**record, "config_hash": preset("laptop", "fcn8s", steps=7).hash})
 
 
+def test_the_command_names_a_painter_that_was_given():
+    usual = made("fcn8s", "SD", 3, [0.9], "a")
+    assert "--painter" not in command(usual)
+    assert "--painter phantom-laptop-0 " in command({**usual, "painter_name": "phantom-laptop-0"})
+
+
 def test_a_run_of_other_length_is_kept_apart_and_its_command_says_so():
     usual = made("fcn8s", "SD", 3, [0.9], "a")
     longer = {**usual, "config": preset("laptop", "fcn8s", steps=900).to_dict()}

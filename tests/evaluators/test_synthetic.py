@@ -141,6 +141,20 @@ def test_the_released_painter_is_found_by_the_smears_that_it_was_fitted_on(monke
         synthetic.released_painter([squares(0, 100)])
 
 
+def test_a_named_painter_must_be_of_these_smears(monkeypatch, tmp_path):
+    from bloodlib._files import package_data, read_json
+
+    stored = package_data("painters", "phantom-laptop-0")
+    with pytest.raises(ValueError, match="'phantom-laptop-0': was fitted on other smears"):
+        synthetic.named_painter("phantom-laptop-0", [squares(0, 100)])
+    with pytest.raises(FileNotFoundError, match="'nobody': neither in painters/ nor a folder"):
+        synthetic.named_painter("nobody", [squares(0, 100)])
+    wanted = read_json(stored / "config.json")["data"]["fingerprint"]
+    monkeypatch.setattr("bloodlib.gan.data.fingerprint", lambda fit: wanted)
+    assert synthetic.named_painter("phantom-laptop-0", [squares(0, 100)]) == stored
+    assert synthetic.named_painter(str(stored), [squares(0, 100)]) == stored
+
+
 def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     """Without them a recomputed cell of Table 2 would be painted by another painter than the stored one."""
     from bloodlib._files import package_data, read_json

@@ -13,6 +13,7 @@ from benchmarks import targets
 from bloodlib._files import read_json
 
 from . import binder, card, claims, faults, licences
+from .typography import minus
 
 
 def substitutions(root: Path) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def substitutions(root: Path) -> dict[str, Any]:
     cell_types = root / "data" / "models" / "cell_types" / "card.json"
     runs = load_runs(stored / "table2")
     quoted = yaml.safe_load((root / "data" / "quoted.yml").read_text())
-    return {
+    found = {
         "quoted": quoted,
         "phantom_table1": phantom_table(stored / "phantom_table1.json", quoted),
         "finding": finding(runs),
@@ -46,6 +47,7 @@ def substitutions(root: Path) -> dict[str, Any]:
         "fuzz": faults.fuzz(stored / "faults"),
         "ten_million": ten_million(stored / "masks.json", stored / "painter" / "bench.json"),
     }
+    return {name: minus(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
 def sampler_speed(masks: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from .markdown import anchor, head, row
 from .protocol import stale
 from .report_contrasts import contrast_table, controls_table, forest, group_table, painter_table
 from .report_runs import commands, cost_table, crowding_table, optimism_table, run_page
-from .stored_scores import NAMES, one_set, other_masks
+from .stored_scores import ALSO, IN_RECORD, NAMES, one_set, other_masks
 from .tasks import MAIN_SCORE, TITLES
 from .verdicts import answer, verdict
 
@@ -140,7 +140,8 @@ def details(runs: Sequence[dict[str, Any]], task: str) -> str:
     if not mine:
         return "*No run of this task is stored.*"
     keys = list(mine[0]["selected"]["on_validation"]["test"])
-    lines = head("arm", *keys, "optimism of choosing on test", "minutes", "runs")
+    names = {**NAMES, **ALSO, **{kept: NAMES[score] for score, kept in IN_RECORD.items()}}
+    lines = head("arm", *(names[key] for key in keys), "optimism of choosing on test", "minutes", "runs")
     present = {r["arm"] for r in mine}
     for arm in [*(a for a in ARMS if a in present), *sorted(present - set(ARMS))]:
         those = [r for r in mine if r["arm"] == arm]

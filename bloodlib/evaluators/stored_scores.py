@@ -20,6 +20,12 @@ NAMES = {
     "point_f1": "point F1",
     "count_error": "count error (cells per image)",
 }
+ALSO = {  # of the whole test set; in no contrast
+    "pooled_dice": "pooled Dice",
+    "AP75": "AP75",
+    "mask_AP50": "mask AP50",
+    "mask_AP": "mask AP",
+}
 LOWER_IS_BETTER = ("count_error",)
 IN_RECORD = {"count_error": "count_mae"}  # what a record calls the mean over its test set, where that differs
 

@@ -252,6 +252,8 @@ def test_details_show_controls_after_the_arms_of_the_paper():
     runs = [stored("toy", arm, 0, 0.8) for arm in ("SD-uniform", "SD", "RD")]
     table = report.details(runs, "fcn8s")
     assert [entries(table, k)[0] for k in (2, 3, 4)] == ["RD", "SD", "SD-uniform"]
+    assert entries(table, 0)[1] == "Dice"
+    assert "count error (cells per image)" in entries(table, 0)
 
 
 def test_steps_are_compared_on_the_seeds_that_every_length_has():

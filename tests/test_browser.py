@@ -39,6 +39,10 @@ A figure.
 A large figure, with words in it.
 ```
 
+| a table | of numbers | that is | wider than | any phone | in all the world |
+|---|---|---|---|---|---|
+| 1,000,000 | 2,000,000 | 3,000,000 | 4,000,000 | 5,000,000 | 6,000,000 |
+
 {slider}
 
 {sampler}
@@ -369,6 +373,15 @@ def picture(page, selector):
     shot = page.send("Page.captureScreenshot", format="png")["data"]
     whole = np.array(Image.open(io.BytesIO(b64decode(shot))).convert("RGB"))
     return whole[y - 10 : y + 10, x - 20 : x + 20]
+
+
+def test_a_table_fades_where_it_goes_on(page):
+    fade = "getComputedStyle(document.querySelector('.pst-scrollable-table-container')).maskImage"
+    assert page.evaluate(fade) == "none", "it fits on a desk"
+    page.emulate(width=390, height=844, touch=True)
+    page.wait_for(f"{fade}.startsWith('linear-gradient')")
+    page.evaluate("document.querySelector('.pst-scrollable-table-container').scrollLeft = 9999")
+    page.wait_for(f"{fade} === 'none'")
 
 
 def test_dark_mode_leaves_pixels_alone(page):

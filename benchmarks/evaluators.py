@@ -52,7 +52,7 @@ def main() -> None:
     print(f"matching of 560 instances at 1920×1200: {time.process_time() - start:.2f} CPU-s")
 
     for task in TASKS:
-        config = preset("laptop", task)
+        config = preset("laptop", task, start="none")  # what weights begin with costs nothing here
         side = config.crop_px
         crop = mask[:side, :side]
         image = np.where(crop[..., None] > 0, 90, 200).astype(np.uint8).repeat(3, axis=2)

@@ -64,7 +64,10 @@ def _stored(path: Path) -> dict[str, Any]:
 def _masks(results: Path) -> list[Line]:
     found = _stored(results / "masks.json")
     by_count = {row["requested"]: row["seconds"] for row in found.get("by_count", ())}
-    about = {"device": found.get("device", "not recorded"), "date": found.get("date", "not recorded")}
+    about = {
+        "device": found.get("device", found.get("machine", "not recorded")),
+        "date": found.get("date", "not recorded"),
+    }
     about["command"] = "python -m benchmarks masks"
     return [
         Line(f"mask, {FULL}, 669 cells", 0.10, "CPU-s", measured=found.get("generator_seconds"), **about),

@@ -311,9 +311,10 @@ def drawn_by_hand(folder, background, cytoplasm, nucleus, smooth):
 def chapter_reads(drawing, artifacts):
     """Run the chapter's own cell that draws a trimap and reads the reader's."""
     (source,) = (cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.id == "draw")
-    known = {"artifacts": artifacts, "drawing": str(drawing), "Path": Path, "cv2": cv2, "np": np}
-    exec(source, known | {"read_trimap": read_trimap, "in_checkout": in_checkout}, found := {})
-    return found["mine"]
+    names = {"artifacts": artifacts, "drawing": str(drawing), "Path": Path, "cv2": cv2, "np": np}
+    names |= {"read_trimap": read_trimap, "in_checkout": in_checkout}
+    exec(source, names)  # one namespace for all, as in a kernel: what the cell defines its comprehensions see
+    return names["mine"]
 
 
 @pytest.mark.parametrize(

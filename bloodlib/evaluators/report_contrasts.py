@@ -94,7 +94,8 @@ def painter_table(contrasts: Contrasts) -> str:
     for (task, arm, against), c in contrasts.items():
         if c.painters is None:
             continue
-        each = "<br>".join(f"{_called(e.painter)}: {e.mean:+.3f} ({e.seeds})" for e in c.painters.by_painter)
+        each = (f"{_called(e.painter)}: {e.mean:+.3f} ({e.seeds})" for e in c.painters.by_painter)
+        each = "<br>".join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in each)
         spread = (_size(c.painters.sd_of_means), _size(c.painters.sd_between))
         if len(c.painters.by_painter) < 2:
             spread = ("one painter: not estimated",) * 2

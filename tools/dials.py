@@ -72,14 +72,15 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
     lines = []
     for line in table.splitlines():
         if line.startswith("| turn"):
-            line += f" CPU-s (as it is: {seconds[AS_IS]:.0f}) |"
+            line += " CPU-s |"
         elif line.startswith("|---"):
             line += "---:|"
         elif line.startswith("| `"):
             one = seconds.get(line.split("|")[1].strip())
             line += " not measured |" if one is None else f" {one:.0f} |"
         lines.append(line)
-    lines += ["", f"*Measured on {stored['device']}; {stored['remark']}. {MEANT}*"]
+    unturned = f"With no dial turned it takes {seconds[AS_IS]:.0f} CPU-s."
+    lines += ["", f"*{unturned} Measured on {stored['device']}; {stored['remark']}. {MEANT}*"]
     return _classed("\n".join(lines))
 
 

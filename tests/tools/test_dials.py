@@ -72,11 +72,11 @@ def test_column_says_what_was_not_measured():
     stored = {"processor_seconds": {"as it is": 10.2, "`count` to 7": 14.6}, "device": "A", "remark": "alone"}
     lines = dials.with_times(TABLE, stored).splitlines()
     assert lines[2:5] == ["```{table}", ":class: dials", ""]
-    assert lines[5].endswith("| CPU-s (as it is: 10) |")
+    assert lines[5].endswith("| because | CPU-s |")
     assert lines[7].endswith("| more of them | 15 |")
     assert lines[8].endswith("| not measured |")
     assert lines[10] == "```"
-    assert lines[-1] == f"*Measured on A; alone. {dials.MEANT}*"
+    assert lines[-1] == f"*With no dial turned it takes 10 CPU-s. Measured on A; alone. {dials.MEANT}*"
     plain = dials.with_times(TABLE, {})
     assert plain.replace("```{table}\n:class: dials\n\n", "").replace("\n```", "") == TABLE
     assert ":class: dials" in plain

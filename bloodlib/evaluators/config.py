@@ -9,6 +9,7 @@ from typing import Any
 
 TASKS = ("fcn8s", "faster_rcnn", "contour_fcn")
 PROFILES = ("smoke", "laptop", "paper")
+STARTS = ("none", "phantom", "imagenet")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class EvaluatorConfig:
             raise ValueError(f"task is {self.task!r}, allowed are {', '.join(TASKS)}")
         if self.norm not in ("none", "batch", "group"):
             raise ValueError(f"norm is {self.norm!r}, allowed are none, batch, group")
-        if self.start not in ("none", "phantom", "imagenet"):
-            raise ValueError(f"start is {self.start!r}, allowed are none, phantom, imagenet")
+        if self.start not in STARTS:
+            raise ValueError(f"start is {self.start!r}, allowed are {', '.join(STARTS)}")
         if self.crop_px % 32:
             raise ValueError(f"crop_px is {self.crop_px}, a multiple of 32 is needed (the trunk halves five times)")
         if not 1 <= self.checkpoints <= self.steps:

@@ -10,7 +10,7 @@ from typing import Any
 from .._files import read_json
 from ..release import CONFIG
 from .arms import ARMS, CONTROLS, plan
-from .config import PROFILES, TASKS, EvaluatorConfig, preset
+from .config import PROFILES, STARTS, TASKS, EvaluatorConfig, preset
 from .synthetic import fingerprint, named_painter, painter_for, painter_seed, synthetic_smears
 
 
@@ -46,6 +46,8 @@ def command(record: dict[str, Any]) -> str:
     parts = ["python", "-m", "bloodlib.evaluators.run", "--task", record["task"], "--arm", record["arm"]]
     parts += ["--seed", str(record["seed"]), "--data", record["dataset"], "--profile", record["profile"]]
     parts += [] if steps == preset(record["profile"], record["task"]).steps else ["--steps", str(steps)]
+    start = record["config"]["start"]
+    parts += [] if start == preset(record["profile"], record["task"]).start else ["--start", start]
     parts += ["--painter", record["painter_name"]] if "painter_name" in record else []
     parts += ["--artifacts", f"build/{where}/artifacts", "--out", out.as_posix()]
     return shlex.join(parts)
@@ -101,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         help="finished painter of data/painters, or its folder (default: the profile's)",
     )
     parser.add_argument("--steps", type=int, help="optimiser steps (default: those of the profile)")
+    parser.add_argument("--start", choices=STARTS, help="of a detector's backbone (default: the profile's)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, … (default: %(default)s)")
     parser.add_argument("--progress", action="store_true")
@@ -113,7 +116,8 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     if given.steps is not None and given.steps < 1:
         parser.error(f"--steps is {given.steps}, allowed is 1 or more")
-    config = preset(given.profile, given.task, **({"steps": given.steps} if given.steps else {}))
+    chosen = {name: getattr(given, name) for name in ("steps", "start") if getattr(given, name) is not None}
+    config = preset(given.profile, given.task, **chosen)
     turn = painter_seed(given.seed)
     needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress, given.painter)
     record = protocol.run(

@@ -6,9 +6,11 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from ..smears import Smear
 from . import tasks
 from .arms import Samples
 from .config import EvaluatorConfig
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -86,6 +90,16 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
 
 
+def _ahead(batches: Iterator[T]) -> Iterator[T]:
+    """Draw each batch while the one before is used: a processor that only waits for a GPU has the time."""
+    with ThreadPoolExecutor(1) as drawing:
+        drawn = drawing.submit(next, batches)
+        while True:
+            batch = drawn.result()
+            drawn = drawing.submit(next, batches)
+            yield batch
+
+
 def train(
     samples: Samples,
     config: EvaluatorConfig,
@@ -132,6 +146,7 @@ def train(
         model, optimizer = fabric.setup(model, optimizer)
         evaluator = Evaluator(config, model, fabric)
         batches = samples.batches(config.batch, config.crop_px, np.random.default_rng([seed, 1]))
+        batches = batches if fabric.device.type == "cpu" else _ahead(batches)
         for step in tqdm(range(config.steps), disable=not progress, desc=config.task):
             began = time.perf_counter()
             model.train()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from .config import GanConfig, Stage
 from .networks import pad_sides
 from .pooling import lay_out, outlines
 
+A = TypeVar("A", np.ndarray, Tensor)
+
 _MOST_TRIES = 1000  # for a crop with a cell in it
 
 
@@ -29,7 +32,7 @@ class Batch:
     instances: Tensor  # int64 (N, H, W); ids are those of the whole smear
     kinds: Tensor  # int64 (N, H, W); semantic class, 0 is background
     features: Tensor | None  # float32 (N, C, H, W), precomputed styles; None in the first stage
-    noise: Tensor  # float32 (N, 1, H, W)
+    noise: Tensor | None  # float32 (N, 1, H, W); None for a painter without
     names: tuple[str, ...]
 
     def part(self, which: int, of: int) -> Batch:
@@ -64,11 +67,11 @@ class Labelled:
         return Labelled(self.name, image, instances, self.kinds)
 
 
-def turned(array: np.ndarray, which: int) -> np.ndarray:
-    """Give one of the eight views of an array (H, W, …), numbered as in `Labelled.view`."""
-    for axis in (0, 1):
-        if which >> axis & 1:
-            array = np.flip(array, axis)
+def turned(array: A, which: int) -> A:
+    """Give one of the eight views of an array or tensor (H, W, …), numbered as in `Labelled.view`."""
+    flip = torch.flip if isinstance(array, Tensor) else np.flip
+    axes = tuple(axis for axis in (0, 1) if which >> axis & 1)
+    array = flip(array, axes) if axes else array
     return array.swapaxes(0, 1) if which >> 2 & 1 else array
 
 
@@ -117,9 +120,10 @@ def label(smear: Smear, config: GanConfig) -> Labelled:
     return Labelled(smear.name, without_ink(smear.image), instances, kinds)
 
 
-def to_network(image: np.ndarray) -> Tensor:
+def to_network(image: np.ndarray | Tensor) -> Tensor:
     """Turn uint8 (H, W, 3) into float32 (3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 127.5 - 1  # (3, H, W)
+    x = image if isinstance(image, Tensor) else torch.from_numpy(np.ascontiguousarray(image))
+    return x.permute(2, 0, 1).float() / 127.5 - 1  # (3, H, W)
 
 
 def to_image(x: Tensor) -> np.ndarray:
@@ -172,7 +176,7 @@ class Crops:
     ----------
     smears : iterable of Labelled
     stage : Stage
-    flips, rotations : bool
+    flips, rotations, noise : bool
         As in `GanConfig`.
     styles : list of dict of int to float32 (M + 1, terms · C), optional
         For the second stage: styles of the instances of each view of each smear (see `views`).
@@ -180,6 +184,8 @@ class Crops:
         As in `bloodlib.gan.pooling.pool_instances`; those of a crop are laid out as over the whole smear.
     blank : bool
         Whether a crop may hold nothing but background; else such a one is drawn again, elsewhere.
+    device : torch.device or str
+        Where smears are held and batches are put together. Beside a GPU a processor draws too slowly.
 
     Notes
     -----
@@ -194,17 +200,23 @@ class Crops:
         *,
         flips: bool = True,
         rotations: bool = False,
+        noise: bool = True,
         styles: list[dict[int, Tensor]] | None = None,
         terms: int = 1,
         blank: bool = True,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.items = [resized(smear, stage.shape) for smear in smears]
         if not self.items:
             raise ValueError("no smears to train on; give at least one")
-        self.stage, self.styles, self.terms, self.blank = stage, styles, terms, blank
+        self.stage, self.noise, self.terms, self.blank, self.device = stage, noise, terms, blank, torch.device(device)
         self.views = views(stage, flips, rotations)
+        self.styles = None if styles is None else [{k: x.to(device) for k, x in each.items()} for each in styles]
         needed = self.views if styles and terms > 1 else ()
-        self._shapes = [{view: outlines(_ids(item.view(view))[None])[0] for view in needed} for item in self.items]
+        self._held = [_tensors(item, self.device) for item in self.items]
+        self._shapes = [
+            {view: outlines(turned(held[1], view).long()[None])[0] for view in needed} for held in self._held
+        ]
         smallest = min(min(item.instances.shape) for item in self.items)
         if stage.crop and smallest < stage.crop:
             raise ValueError(f"crop is {stage.crop} px but a smear has a side of {smallest} px; use a smaller crop")
@@ -219,23 +231,25 @@ class Crops:
         samples = [self._sample(rng) for _ in range(self.stage.batch)]
         names, images, instances, kinds, features = zip(*samples, strict=True)
         stacked = torch.stack(features) if self.styles else None
-        noise = rng.standard_normal((len(images), 1, *images[0].shape[1:]), dtype=np.float32)
-        return Batch(
-            torch.stack(images), torch.stack(instances), torch.stack(kinds), stacked, torch.from_numpy(noise), names
-        )
+        noise = None
+        if self.noise:
+            drawn = rng.standard_normal((len(images), 1, *images[0].shape[1:]), dtype=np.float32)
+            noise = torch.from_numpy(drawn).to(self.device)
+        return Batch(torch.stack(images), torch.stack(instances), torch.stack(kinds), stacked, noise, names)
 
     def _sample(self, rng: np.random.Generator) -> tuple[str, Tensor, Tensor, Tensor, Tensor | None]:
-        which, corner, item = self._cut(rng)
+        which, corner = self._cut(rng)
         for _ in range(0 if self.blank else _MOST_TRIES):
-            if item.instances.any():
+            if self.items[which].instances[self._window(corner)].any():
                 break
-            which, corner, item = self._cut(rng)
+            which, corner = self._cut(rng)
         view = int(rng.choice(self.views))
-        item = item.view(view)
-        x, ids = pad_sides(to_network(item.image)), pad_sides(_ids(item))
-        kinds = torch.from_numpy(item.kinds)[ids]
+        image, instances, kinds = self._held[which]
+        window = self._window(corner)
+        x = pad_sides(to_network(turned(image[window], view)))
+        ids = pad_sides(turned(instances[window], view).long())
         features = self._laid_out(which, view, corner, ids) if self.styles else None
-        return item.name, x, ids, kinds, features
+        return self.items[which].name, x, ids, kinds[ids], features
 
     def _laid_out(self, which: int, view: int, corner: tuple[int, int], ids: Tensor) -> Tensor:
         """Lay styles out over a crop as over the whole smear that it was cut from, (C, H, W)."""
@@ -246,18 +260,23 @@ class Crops:
         top, left = reversed(flipped) if view >> 2 & 1 else flipped
         return lay_out(self.styles[which][view], ids, self.terms, self._shapes[which][view], (top, left))
 
-    def _cut(self, rng: np.random.Generator) -> tuple[int, tuple[int, int], Labelled]:
+    def _cut(self, rng: np.random.Generator) -> tuple[int, tuple[int, int]]:
+        """Draw a smear, and the row and column where a crop of it begins."""
         which, crop = int(rng.integers(len(self.items))), self.stage.crop
-        item = self.items[which]
         if not crop:
-            return which, (0, 0), item
-        top, left = (int(rng.integers(side - crop + 1)) for side in item.instances.shape)
-        window = slice(top, top + crop), slice(left, left + crop)
-        return which, (top, left), Labelled(item.name, item.image[window], item.instances[window], item.kinds)
+            return which, (0, 0)
+        top, left = (int(rng.integers(side - crop + 1)) for side in self.items[which].instances.shape)
+        return which, (top, left)
+
+    def _window(self, corner: tuple[int, int]) -> tuple[slice, slice]:
+        crop = self.stage.crop
+        return tuple(slice(first, first + crop) if crop else slice(None) for first in corner)
 
 
-def _ids(smear: Labelled) -> Tensor:
-    return torch.from_numpy(smear.instances.astype(np.int64))
+def _tensors(smear: Labelled, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Give image uint8 (H, W, 3), instances int32 (H, W) and the kinds of a smear where they are needed."""
+    arrays = (np.ascontiguousarray(smear.image), np.ascontiguousarray(smear.instances), smear.kinds)
+    return tuple(torch.from_numpy(array).to(device) for array in arrays)
 
 
 def views(stage: Stage, flips: bool, rotations: bool) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ class Objective(nn.Module):
         self.perceptual = perceptual
 
     def forward(
-        self, image: Tensor, instances: Tensor, kinds: Tensor, features: Tensor | None, noise: Tensor
+        self, image: Tensor, instances: Tensor, kinds: Tensor, features: Tensor | None, noise: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the losses of one batch.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +166,11 @@ class Trainer(Loop):
             stage,
             flips=self.config.flips,
             rotations=self.config.rotations,
+            noise=self.config.noise,
             styles=styles,
             terms=self.config.style_terms,
             blank=self.config.blank_crops,
+            device=self.fabric.device,
         )
         objective = Objective(
             self.config, self.generator, self.discriminator, None if second else self.encoder, self.perceptual
@@ -180,11 +181,10 @@ class Trainer(Loop):
         self._resume_moments(optimisers)
         model, *wrapped = self.fabric.setup(objective, *optimisers)
         done = 0
-        batches = self._batches(crops, total)
         while self.step < total and done < budget and not interrupted():
             begun = time.perf_counter()
             rate = self.config.learning_rate * learning_rate_factor(self.step, total, stage.constant)
-            losses = self._update(model, wrapped, next(batches), rate)
+            losses = self._update(model, wrapped, self._batch(crops), rate)
             place = {"stage": self.stage + 1, "step": self.step}
             self._record({**place, **losses, "seconds": time.perf_counter() - begun})
             self.step, done = self.step + 1, done + 1
@@ -202,22 +202,10 @@ class Trainer(Loop):
             raise KeyboardInterrupt
         return done
 
-    def _batches(self, crops: Crops, total: int) -> Iterator[Batch]:
-        """Draw the batches of this stage from the present step on; beside a GPU, each while the one before is used."""
-
-        def draw(step: int) -> Batch:
-            whole = crops.draw(np.random.default_rng([self.seed, self.stage, step, 0]))
-            return whole.part(self.fabric.global_rank, self.fabric.world_size)
-
-        if self.fabric.device.type == "cpu":
-            yield from map(draw, range(self.step, total))
-            return
-        with ThreadPoolExecutor(1) as drawing:
-            ahead = drawing.submit(draw, self.step)
-            for step in range(self.step + 1, total + 1):
-                batch = ahead.result()
-                ahead = drawing.submit(draw, min(step, total - 1))
-                yield batch
+    def _batch(self, crops: Crops) -> Batch:
+        """Draw the batch of the present step: all of it, since every device draws the same, then this one's part."""
+        whole = crops.draw(np.random.default_rng([self.seed, self.stage, self.step, 0]))
+        return whole.part(self.fabric.global_rank, self.fabric.world_size)
 
     def _styles(self, stage: Stage) -> list[dict[int, Tensor]]:
         """Precompute the features of every view: what E says of a cell may depend on how it is turned."""
@@ -230,11 +218,8 @@ class Trainer(Loop):
 
     def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch, rate: float) -> dict[str, float]:
         """Take one step of all optimisers, and let the running mean of G follow."""
-        device = self.fabric.device
-        image = batch.image.to(device, memory_format=torch.channels_last)
-        features = batch.features if batch.features is None else batch.features.to(device)
-        labels = (x.to(device) for x in (batch.instances, batch.kinds))
-        inputs = (image, *labels, features, batch.noise.to(device))
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        inputs = (image, batch.instances, batch.kinds, batch.features, batch.noise)
         values = self._descend(model, optimisers, inputs, rate, batch.names)
         if self.average is not None:
             with torch.no_grad():  # or the mean would hold on to every step that it was taken over

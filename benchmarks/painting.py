@@ -31,6 +31,7 @@ from bloodlib.evaluators.kid import flat_coloured, kid_with_floors
 from bloodlib.evaluators.lenses import PERCENTILES, lens_darkness
 from bloodlib.evaluators.roughness import roughness
 from bloodlib.gan.config import Stage
+from bloodlib.gan.objective import LOSSES
 from bloodlib.gan.painting import paint_instances
 from bloodlib.io import write_image
 from bloodlib.sampler.masks import Mask
@@ -48,6 +49,7 @@ RECIPE = {  # the paper preset, on crops and with the perceptual network that ne
     "perceptual": "squeezenet",
     "style_draw": "independent",
 }
+SHOWN = np.s_[300:600, 300:1200]  # of a rendered smear at full size and its paintings
 DRAWS = 3  # of sampled smears: how much do they differ?
 BLUR_PX, GRID = 1.0, 2.0  # rulers: real smears blurred by this sigma, or with a checkerboard of ± so many grey levels
 
@@ -84,6 +86,19 @@ def generator_hash(synthesizer: Synthesizer) -> str:
     return digest.hexdigest()[:12]
 
 
+def training(synthesizer: Synthesizer) -> list[dict[str, Any]]:
+    """Say by stage what a training was shown and how long it took, as its own record has it."""
+    history, found = synthesizer.history, []
+    for number, stage in enumerate(synthesizer.config.to_dict()["stages"], 1):
+        which = [k for k, at in enumerate(history["stage"]) if at == number]
+        seconds = [history["seconds"][k] for k in which]
+        tail = which[-max(1, len(which) // 10) :]
+        losses = {name: round(float(np.mean([history[name][k] for k in tail])), 3) for name in LOSSES}
+        timed = {"seconds": round(sum(seconds), 1), "seconds_per_step": round(float(np.median(seconds)), 4)}
+        found.append({**stage, "taken": len(which), **timed, "losses_at_the_end": losses})
+    return found
+
+
 def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: int, images: int) -> dict[str, Any]:
     """Measure one model against the smears of one part of a set."""
     began = time.process_time()
@@ -114,6 +129,7 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
     return {
         "model": {key: synthesizer.about.get(key) for key in ("identity", "profile", "data", "precision")}
         | {"generator_hash": generator_hash(synthesizer)},
+        "training": training(synthesizer),
         "data": data,
         "split": split,
         "seed": seed,
@@ -130,6 +146,15 @@ def measure(model: str, data: str, split: str, seed: int, sampled: int, steps: i
         "cpu_seconds": round(time.process_time() - began),
         "versions": {name: version(name) for name in ("bloodlib", "torch", "torchmetrics", "opencv-python")},
     }
+
+
+def picture(model: str, seed: int) -> np.ndarray:
+    """Show the same part of a rendered smear, of its mask painted, and of a sampled smear, one below the other."""
+    synthesizer = Synthesizer.load(model)
+    smear = load("phantom", split="test", shape=synthesizer.layout.config.shape)[0]
+    rng = np.random.default_rng(seed)
+    images = (smear.image, synthesizer.repaint(smear, rng), synthesizer.sample(rng, smear.instances.shape).image)
+    return np.concatenate([image[SHOWN] for image in images])
 
 
 def show(result: dict[str, Any]) -> None:
@@ -320,6 +345,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sampled", type=int, default=34, help="smears sampled whole (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=0, help="of the segmenter (default: 400)")
     parser.add_argument("--images", type=int, default=0, help="real smears used; 0 is all (default)")
+    parser.add_argument("--device", help="what it was trained on, in words")
+    parser.add_argument("--picture", action="store_true", help="store part of a painting as well (phantom only)")
     parser.add_argument("--name", help="of the result (default: that of the model's folder)")
     parser.add_argument("--out", type=Path, default=package_data("results", "painter"))
     given = parser.parse_args(argv)
@@ -330,14 +357,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if given.model is None:
         parser.error("name a model, or give --cures")
+    if given.picture and given.data != "phantom":
+        parser.error("--picture is for the phantom: pictures of real smears are not stored")
     result = measure(given.model, given.data, given.split, given.seed, given.sampled, given.steps, given.images)
     show(result)
     name = given.name or Path(given.model).name
     path = given.out / f"{name}.json"
     options = {"data": given.data, "split": given.split, "seed": given.seed, "sampled": given.sampled}
+    options |= {name: value for name, value in (("images", given.images), ("device", given.device)) if value}
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     model = name if Path(given.model).is_absolute() else given.model  # a path of one machine says nothing on another
-    write_json(path, {"command": shlex.join([*COMMAND.split(), model, *words]), "name": name, **result})
+    words += ["--picture"] if given.picture else []
+    device = {"device": given.device} if given.device else {}
+    write_json(path, {"command": shlex.join([*COMMAND.split(), model, *words]), "name": name, **device, **result})
+    if given.picture:
+        write_image(path.with_suffix(".png"), picture(given.model, given.seed))
     print(f"\n{result['cpu_seconds']} CPU-s; written to {path}")
 
 

@@ -25,6 +25,8 @@ BAND_PX = 3  # on either side of an outline, where the offset of colours shows
 LEAST_CONTRAST = 0.05  # of a colour's outlines, as a share of green's, for its offset to be told
 MOST_OFFSET_PX = 3.0  # a larger one is none of the camera
 STEPS = 2  # of finding an offset, which is so small that the first is nearly right
+GRAIN_ROUNDS = 6  # of correcting the grain by what is left of it in a compressed picture
+MOST_GAIN = 2.0  # of a frequency's grain in one round
 ROUNDS = 3  # of fits of the light, each without what the one before found too far away
 OUTLYING = 3.0  # robust standard deviations
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
@@ -110,23 +112,21 @@ class Camera:
         ValueError
             If there is none.
         """
-        light, offset, spectra, shapes, stored = [], [], [], [], []
+        light, offset, texture, shapes, stored = [], [], [], [], []
         for real, painted, instances in views:
             ground = _away_from(instances)
             light.append(_light(real, painted, ground))
             offset.append(_offset(_lit(real, -light[-1]), instances) - _offset(painted, instances))
             seen = _set_apart(_lit(painted, light[-1]), offset[-1], instances.shape)
-            spectra.append(_spectra(real, seen, ground))
             shapes.append(instances.shape)
             stored.append(jpeg_traces(real) if compression else (0, False))
+            texture.append(_texture(real, seen, ground, *stored[-1]))
         if not shapes:
             raise ValueError("no smear given: what a camera does is measured on at least one")
-        known = [k for k, spectrum in enumerate(spectra) if spectrum is not None]
+        known = [k for k, found in enumerate(texture) if found is not None]
         response, grain = (np.full((len(shapes), *SPECTRUM), x) for x in (1.0, 0.0))
-        if known:
-            over, under = np.stack([spectra[k] for k in known], axis=1)  # each (known, 3, S, S // 2 + 1)
-            response[known] = _response(over, under)
-            grain[known] = np.maximum(over - under * response[known] ** 2, 0)
+        for k in known:
+            response[k], grain[k] = texture[k]
         lent = (otherwise.response, otherwise.grain) if otherwise is not None else (response[known], grain[known])
         for mine, theirs in zip((response, grain), lent, strict=True):
             unknown = np.setdiff1d(np.arange(len(shapes)), known)
@@ -154,11 +154,8 @@ class Camera:
         which = int(rng.integers(len(self))) if which is None else which
         picture = _lit(painted, self.light[which], self.shape)
         picture = _set_apart(picture, self.offset[which], self.shape)
-        both = zip(_luma_chroma(picture), self.response[which], self.grain[which], strict=True)
-        picture = _from_luma_chroma([_smoothed_and_grained(*plane, rng) for plane in both])
-        picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        quality, halved = (0, 0) if self.stored is None else self.stored[which].tolist()
-        return compressed(picture, quality, bool(halved)) if quality else picture
+        stored = (0, 0) if self.stored is None else self.stored[which].tolist()
+        return _developed(picture, self.response[which], self.grain[which], *stored, rng)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Give all arrays, to be stored; spectra as float16."""
@@ -324,8 +321,52 @@ def _spectra(real: np.ndarray, painted: np.ndarray, ground: np.ndarray) -> np.nd
     return np.stack([_tile_power(_luma_chroma(picture), tiles) for picture in (real, painted)])
 
 
+def _texture(
+    real: np.ndarray, seen: np.ndarray, ground: np.ndarray, quality: int, halved: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Give response and grain of a smear, (3, S, S // 2 + 1) each; None where there is too little background.
+
+    Compression takes away most of the finest grain and smears the rest, so that grain as strong as what a stored
+    picture shows comes out too weak and too coarse: it is corrected until what comes out is as strong.
+    """
+    spectra = _spectra(real, seen, ground)
+    if spectra is None:
+        return None
+    over, under = spectra
+    response = _response(over, under)
+    if not quality:
+        return response, np.maximum(over - under * response**2, 0)
+    wanted = np.stack([_evened(one) for one in over])
+    grain = np.maximum(wanted - np.stack([_evened(one) for one in under * response**2]), 0)
+    best, least = grain.copy(), np.full(len(grain), np.inf)
+    for seed in range(GRAIN_ROUNDS):
+        taken = _developed(seen, response, grain, quality, halved, np.random.default_rng(seed))
+        left = np.stack([_evened(one) for one in _spectra(real, taken, ground)[1]])
+        away = np.abs(np.log((left + ROUNDING) / (wanted + ROUNDING))).mean(axis=(1, 2))
+        best[away < least], least = grain[away < least], np.minimum(away, least)
+        gained = grain * np.minimum(wanted / np.maximum(left, ROUNDING), MOST_GAIN)  # where storing leaves little
+        grain = np.maximum(grain + wanted - left, 0)
+        grain = np.where(wanted > left, np.maximum(grain, gained), grain)
+    return response, best
+
+
+def _developed(
+    picture: np.ndarray,
+    response: np.ndarray,
+    grain: np.ndarray,
+    quality: int,
+    halved: bool,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Smooth a picture float (H, W, 3), add its grain and store it, uint8 (H, W, 3)."""
+    both = zip(_luma_chroma(picture), response, grain, strict=True)
+    picture = _from_luma_chroma([_smoothed_and_grained(*plane, rng) for plane in both])
+    picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return compressed(picture, quality, bool(halved)) if quality else picture
+
+
 def _response(real: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """Give the share of what was painted that leaves no more of any frequency than is real, (m, 3, S, S // 2 + 1).
+    """Give the share of what was painted that leaves no more of any frequency than is real, (3, S, S // 2 + 1).
 
     Spectra of few tiles are uneven: neighbouring frequencies are taken together, and so are opposite ones, which a
     blur keeps alike. The coarsest, which are uneven light rather than texture, are all kept.
@@ -333,9 +374,9 @@ def _response(real: np.ndarray, painted: np.ndarray) -> np.ndarray:
     share = np.empty_like(real)
     down = np.fft.fftfreq(TILE_PX)[:, None]
     coarse = np.hypot(down, np.fft.rfftfreq(TILE_PX)[None]) < COARSEST
-    for index in np.ndindex(real.shape[:2]):
-        over, under = (_evened(spectrum[index]) + ROUNDING for spectrum in (real, painted))
-        share[index] = np.where(coarse, 1, np.sqrt(np.minimum(over / under, 1)))
+    for plane in range(len(real)):
+        over, under = (_evened(spectrum[plane]) + ROUNDING for spectrum in (real, painted))
+        share[plane] = np.where(coarse, 1, np.sqrt(np.minimum(over / under, 1)))
     return share
 
 

@@ -104,6 +104,22 @@ def test_grain_is_as_strong_and_as_coarse_as_it_was():
     assert found[0][quiet].mean() < 2  # of 40 where there is grain; rounding to grey levels leaves a little
 
 
+def test_grain_comes_out_of_storing_as_fine_as_the_smear_has_it():
+    painted, lane = paint(mask((360, 480))), np.s_[:, 350:, 1]
+    real = compressed(camera(grain=6, shape=(360, 480)).take(painted, np.random.default_rng(0)), 92, True)
+
+    def finest(picture):
+        return float((np.diff(picture[lane].astype(float), n=2, axis=0) ** 2).mean())
+
+    def off(**options):
+        found = Camera.fit([(real, painted, mask((360, 480)))], **options)
+        taken = (found.take(painted, np.random.default_rng(seed)) for seed in range(4))
+        taken = [picture if options["compression"] else compressed(picture, 92, True) for picture in taken]
+        return abs(np.mean([finest(picture) for picture in taken]) / finest(real) - 1)
+
+    assert off(compression=True) < 0.06 < 0.15 < off(compression=False)
+
+
 def test_what_is_said_of_a_camera_is_what_it_does():
     slopes = np.zeros((3, 6))
     slopes[1, 1] = 0.1

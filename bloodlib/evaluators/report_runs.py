@@ -52,7 +52,7 @@ def run_page(runs: Sequence[dict[str, Any]]) -> str:
         lines += [f"({anchor(those[0])})=", f"**{TITLES[task]}, {arm}**", ""]
         lines += head("seed", "painter", NAMES[main], "seconds", "device", "configuration", "commit")
         for r in those:
-            score, old = r["selected"]["on_validation"]["test"][main], " (stale)" if stale(r) else ""
+            score, old = _score(r), " (stale)" if stale(r) else ""
             about = (f"{r['seconds']['total']:.0f}", r["device"], f"`{r['config_hash']}`{old}")
             commit = f"`{r['commit'][:7]}`" if r["commit"] else "–"
             lines.append(row(str(r["seed"]), painter_of(r), f"{score:.3f}", *about, commit))
@@ -91,6 +91,44 @@ def cost_table(runs: Sequence[dict[str, Any]]) -> str:
             ]
             lines.append(row(TITLES[task], device, *numbers, str(len(costs))))
     return "\n".join(lines) if len(lines) > 2 else "*No stored run has measured its cost.*"
+
+
+def networks_table(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
+    """Write by task and arm what networks of two sizes reach: means over the seeds that both were run with.
+
+    Parameters
+    ----------
+    runs, others : sequence of dict
+        Of one data set each, and of one profile each; only runs of equally many optimiser steps are compared.
+
+    Raises
+    ------
+    ValueError
+        If their test smears or masks differ.
+    """
+    lines = head("task", "arm", "score", "steps", *(_sized(kind) for kind in (runs, others)), "seeds")
+    for task, arm, those in _by_cell(one_set(others)):
+        mine = [r for r in one_set(runs) if (r["task"], r["arm"]) == (task, arm)]
+        for steps in sorted({r["config"]["steps"] for r in those}):
+            both = [{r["seed"]: r for r in kind if r["config"]["steps"] == steps} for kind in (mine, those)]
+            common = sorted(both[0].keys() & both[1].keys())
+            if not common:
+                continue
+            if len({r["split"]["test"]["sha256"] for kind in both for r in kind.values()}) > 1:
+                raise ValueError(f"{task}, {arm}: the two profiles were tested on unlike smears or masks")
+            scores = (np.mean([_score(kind[seed]) for seed in common]) for kind in both)
+            numbers = (f"{score:.3f}" for score in scores)
+            lines.append(row(TITLES[task], arm, NAMES[MAIN_SCORE[task]], str(steps), *numbers, str(len(common))))
+    return "\n".join(lines) if len(lines) > 2 else "*No run of both sizes is stored.*"
+
+
+def _sized(runs: Sequence[dict[str, Any]]) -> str:
+    return f"{runs[0]['profile']} networks" if runs else "–"
+
+
+def _score(run: dict[str, Any]) -> float:
+    """Give the main score on test of the weights chosen on validation."""
+    return run["selected"]["on_validation"]["test"][MAIN_SCORE[run["task"]]]
 
 
 def crowding_table(runs: Sequence[dict[str, Any]]) -> str:

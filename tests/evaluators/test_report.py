@@ -16,6 +16,7 @@ from bloodlib.evaluators.contrasts import Contrast, GroupEffect
 from bloodlib.evaluators.markdown import anchor
 from bloodlib.evaluators.painters import PainterEffect, PainterSpread
 from bloodlib.evaluators.report_contrasts import steps_table
+from bloodlib.evaluators.report_runs import networks_table
 from bloodlib.evaluators.tasks import Prediction
 from bloodlib.evaluators.verdicts import significant
 
@@ -247,6 +248,23 @@ def test_optimism_costs_and_crowding_are_means_of_what_was_measured():
     assert entries(report.crowding_table(runs), 2) == ["FCN-8s", "RD", "0.200 (7 cells)", "–", "2"]
     runs[1]["device"] = "a GPU"
     assert [entries(report.cost_table(runs), k)[3] for k in (2, 3)] == ["0.300", "0.100"]
+
+
+def test_networks_of_two_sizes_are_compared_on_the_seeds_and_steps_that_both_have():
+    small = [stored("toy", "RD", s, 0.8 + s / 10) for s in range(2)] + [stored("toy", "SD", 0, 0.7)]
+    large = [stored("toy", "RD", s, 0.95, profile="paper") for s in (1, 2)]
+    table = networks_table(small, large)
+    assert entries(table, 0)[4:] == ["laptop networks", "paper networks", "seeds"]
+    assert [entries(table, k)[1:] for k in range(2, len(table.splitlines()))] == [
+        ["RD", "Dice", "300", "0.900", "0.950", "1"]
+    ]
+    large[0]["config"]["steps"] = 20000
+    assert "No run of both sizes" in networks_table(small, large)
+    large[0]["config"]["steps"] = 300
+    for r in large:
+        r["split"]["test"]["sha256"] = "other"
+    with pytest.raises(ValueError, match="unlike smears"):
+        networks_table(small, large)
 
 
 def test_details_show_controls_after_the_arms_of_the_paper():

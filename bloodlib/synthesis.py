@@ -44,7 +44,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {  # arguments of `MaskGenerator.fit` in a 
         "by_slide": True,
         "layout": "fitted",
         "overlap": 0.3,
-        "overlap_share": 0.06,
+        "overlap_share": 0.08,
     },
 }
 _GIVEN = {name: known.default for name, known in inspect.signature(MaskGenerator.fit).parameters.items()} | {

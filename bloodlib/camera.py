@@ -15,6 +15,7 @@ from .compression import compressed, jpeg_traces
 TILE_PX = 32  # side of the tiles that grain is measured in; they overlap by half
 SPECTRUM = (3, TILE_PX, TILE_PX // 2 + 1)
 FEWEST_TILES = 5  # of background, for a smear to have spectra of its own
+LENDERS = 2  # smears that lend theirs to one with fewer
 MOST_TILES = 1000  # of which spectra are taken; more would tell no more
 MOST_POINTS = 250_000  # of which light is fitted
 EDGE_PX = 8  # continued by reflection, so that one side of a picture is not smoothed into the other
@@ -103,7 +104,8 @@ class Camera:
             Pictures uint8 (H, W, 3) of the same mask, and that, int (H, W): cells and whatever else is
             no background.
         otherwise : Camera, optional
-            Lends its mean spectra to smears with too little background; if not given, the others measured do.
+            Lends its mean spectra to smears with too little background; if not given, those measured here do whose
+            background's colour is nearest: stain and exposure decide how strong grain is.
         compression : bool
             Whether traces of JPEG are looked for, and left in what is taken.
 
@@ -112,12 +114,13 @@ class Camera:
         ValueError
             If there is none.
         """
-        light, offset, texture, shapes, stored = [], [], [], [], []
+        light, offset, texture, looks, shapes, stored = [], [], [], [], [], []
         for real, painted, instances in views:
             ground = _away_from(instances)
             light.append(_light(real, painted, ground))
             offset.append(_offset(_lit(real, -light[-1]), instances) - _offset(painted, instances))
             seen = _set_apart(_lit(painted, light[-1]), offset[-1], instances.shape)
+            looks.append(real[ground].mean(axis=0) if ground.any() else real.mean(axis=(0, 1)))
             shapes.append(instances.shape)
             stored.append(jpeg_traces(real) if compression else (0, False))
             texture.append(_texture(real, seen, ground, *stored[-1]))
@@ -127,10 +130,13 @@ class Camera:
         response, grain = (np.full((len(shapes), *SPECTRUM), x) for x in (1.0, 0.0))
         for k in known:
             response[k], grain[k] = texture[k]
-        lent = (otherwise.response, otherwise.grain) if otherwise is not None else (response[known], grain[known])
-        for mine, theirs in zip((response, grain), lent, strict=True):
-            unknown = np.setdiff1d(np.arange(len(shapes)), known)
-            mine[unknown] = theirs.mean(axis=0) if len(theirs) else mine[unknown]
+        for k in np.setdiff1d(np.arange(len(shapes)), known):
+            if otherwise is not None:
+                response[k], grain[k] = otherwise.response.mean(axis=0), otherwise.grain.mean(axis=0)
+            elif known:
+                unlike = np.linalg.norm(np.subtract([looks[i] for i in known], looks[k]), axis=1)
+                lenders = np.array(known)[np.argsort(unlike, kind="stable")[:LENDERS]]
+                response[k], grain[k] = response[lenders].mean(axis=0), grain[lenders].mean(axis=0)
         arrays = (np.stack(x).astype(np.float32) for x in (light, offset, response, grain))
         return cls(*arrays, tuple(int(side) for side in np.median(shapes, axis=0)), np.array(stored, dtype=np.int32))
 

@@ -170,6 +170,22 @@ def test_grain_of_a_smear_without_room_is_that_of_the_others():
     np.testing.assert_allclose(lent.grain[0], found.grain.mean(axis=0), rtol=1e-5)
 
 
+def test_grain_is_lent_by_smears_of_the_same_background():
+    rng, crowded = np.random.default_rng(0), np.arange(240 * 320).reshape(240, 320) // 320 // 8 + 1
+
+    def view(grain, shade, instances):
+        flat = paint(mask()).astype(float) - shade
+        return (
+            np.clip(flat + rng.normal(0, grain, flat.shape), 0, 255).astype(np.uint8),
+            flat.astype(np.uint8),
+            instances,
+        )
+
+    strong, weak = [view(8, 0, mask()) for _ in range(3)], [view(2, 60, mask()) for _ in range(2)]
+    found = Camera.fit([*strong, *weak, view(5, 62, crowded)])
+    np.testing.assert_allclose(found.grain[5], found.grain[3:5].mean(axis=0), rtol=1e-5)
+
+
 def test_a_small_window_is_taken_from_the_middle_and_a_large_one_lit_all_over():
     slope = np.zeros((3, 6))
     slope[:, 1] = 0.2

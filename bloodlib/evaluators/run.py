@@ -67,7 +67,8 @@ def inputs(
     Raises
     ------
     ValueError
-        If a `painter` is named that was fitted on other smears than the fit part.
+        If a `painter` is named that was fitted on other smears than the fit part, or for an arm that the released
+        painter paints.
     """
     from ..datasets import load
     from .backbone import phantom_backbone
@@ -76,6 +77,8 @@ def inputs(
     used = config.real_images or len(parts["fit"])
     composition = plan(arm, min(used, len(parts["fit"])), config.multiple)
     folder, by = None, {}
+    if painter is not None and composition.source == "released":
+        raise ValueError(f"painter {painter!r}: {arm} is painted by the released painter; leave --painter out")
     if composition.painted:
         if painter is None:
             folder = painter_for(composition.source, parts["fit"], config.profile, artifacts, painter_seed, progress)

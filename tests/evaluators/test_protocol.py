@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from records import record as made
 from bloodlib.evaluators import arms, protocol, run
 from bloodlib.evaluators.config import PRESETS, TASKS, preset
 from bloodlib.evaluators.run import command, stored_path
+from bloodlib.evaluators.training import _ahead
 from bloodlib.smears import Smear
 
 
@@ -144,6 +146,17 @@ def test_the_command_names_a_painter_that_was_given():
     usual = made("fcn8s", "SD", 3, [0.9], "a")
     assert "--painter" not in command(usual)
     assert "--painter phantom-laptop-0 " in command({**usual, "painter_name": "phantom-laptop-0"})
+
+
+def test_the_command_names_a_start_that_is_not_the_profiles():
+    usual = made("faster_rcnn", "RD", 3, [0.9], "a")
+    assert "--start" not in command(usual)
+    other = {**usual, "profile": "paper", "config": preset("paper", "faster_rcnn", start="phantom").to_dict()}
+    assert "--start phantom " in command(other)
+
+
+def test_batches_that_are_drawn_ahead_come_in_their_order():
+    assert list(itertools.islice(_ahead(itertools.count(3)), 4)) == [3, 4, 5, 6]
 
 
 def test_a_run_of_other_length_is_kept_apart_and_its_command_says_so():

@@ -155,6 +155,14 @@ def test_a_named_painter_must_be_of_these_smears(monkeypatch, tmp_path):
     assert synthetic.named_painter(str(stored), [squares(0, 100)]) == stored
 
 
+def test_a_named_painter_does_not_stand_in_for_the_released_one(tmp_path):
+    from bloodlib.evaluators.config import preset
+    from bloodlib.evaluators.run import inputs
+
+    with pytest.raises(ValueError, match="SD-released is painted by the released painter"):
+        inputs("phantom", preset("smoke", "fcn8s"), "SD-released", tmp_path, painter="phantom-laptop-0")
+
+
 def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     """Without them a recomputed cell of Table 2 would be painted by another painter than the stored one."""
     from bloodlib._files import package_data, read_json

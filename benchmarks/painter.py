@@ -207,7 +207,7 @@ def measure(row: Row, times: int = 3) -> dict[str, Any]:
     found["peak_gib"] = peak_bytes() / 2**30
     if torch.cuda.is_available():
         found["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    return {key: round(x, 3) if isinstance(x, float) else x for key, x in found.items()}
+    return {key: round(x, 4) if isinstance(x, float) else x for key, x in found.items()}
 
 
 def measure_apart(row: Row, times: int = 3) -> dict[str, Any]:

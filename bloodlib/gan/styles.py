@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -380,12 +381,15 @@ def _are_cells(kinds: np.ndarray, cell_classes: int) -> np.ndarray:
 def _kmeans(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the cluster of each point and the centres, the largest cluster first."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     if not len(points):
         return np.zeros(0, dtype=np.int64), np.zeros((0, points.shape[1]), dtype=np.float32)
     clusters = min(clusters, len(np.unique(points, axis=0)))
-    with np.errstate(invalid="ignore"):  # which some matrix products set for numbers beyond their operands
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():  # some matrix products set it beyond their operands
+        warnings.simplefilter("ignore", ConvergenceWarning)  # where points differ by rounding alone, some stay empty
         found = KMeans(clusters, n_init=10, random_state=seed).fit(points)
-    order = np.argsort(-np.bincount(found.labels_, minlength=clusters), kind="stable")
+    sizes = np.bincount(found.labels_, minlength=clusters)
+    order = np.argsort(-sizes, kind="stable")
     rank = np.argsort(order)
-    return rank[found.labels_], found.cluster_centers_[order].astype(np.float32)
+    return rank[found.labels_], found.cluster_centers_[order[: np.count_nonzero(sizes)]].astype(np.float32)

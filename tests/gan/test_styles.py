@@ -232,3 +232,12 @@ def test_smears_are_drawn_by_how_much_of_a_style_they_have(features):
     for style in range(3):
         assert {styles.draw_smear(rng, style) for _ in range(30)} == set(np.flatnonzero(styles.shares[:, style]))
     assert {styles.draw_smear(rng) for _ in range(100)} == set(range(6))
+
+
+def test_points_that_differ_by_rounding_alone_share_a_cluster():
+    apart = np.random.default_rng(0).uniform(-1, 1, (8, 3))
+    points = np.vstack([apart, apart[:1] * (1 + 1e-7)]).astype(np.float32)
+    assert len(np.unique(points, axis=0)) == 9
+    styles = Styles.fit([np.vstack([np.zeros((1, 3), np.float32), points])], clusters=10)
+    assert len(styles.cell_centres) == len(np.unique(styles.cell_cluster)) == 8
+    assert styles.cell_cluster[0] == styles.cell_cluster[8] == 0

@@ -90,16 +90,15 @@ def _about(folder: Path) -> dict[str, str]:
 
 
 def _blind(results: list[dict[str, Any]]) -> str:
-    names = {"painted": "a painted tile beside a real one", "floor": "two tiles of one kind, what guessing gives"}
-    rows = ["| paintings | pairs | told apart | 95 % interval |", "|---|---|---:|---:|"]
+    rows = ["| paintings | painted beside real: told apart | two of one kind, which is guessing |", "|---|---|---|"]
     for result in results:
-        for kind, name in names.items():
-            if one := result.get(kind):
-                low, high = (100 * x for x in one["interval"])
-                share = f"{one['told_apart']} of {one['n']} ({100 * one['share']:.0f} %)"
-                rows.append(f"| {result['paintings']} | {name} | {share} | {low:.0f} to {high:.0f} % |")
+        told = []
+        for one in (result.get("painted"), result.get("floor")):
+            low, high = (100 * x for x in one["interval"]) if one else (0, 0)
+            told.append(f"{one['told_apart']} of {one['n']} ({low:.0f} to {high:.0f} %)" if one else "–")
+        rows.append(f"| {result['paintings']} | {' | '.join(told)} |")
     observers = dict.fromkeys(result["observer"] for result in results)
-    return "\n".join([*rows, "", f"Who looked: {'; '.join(observers)}."])
+    return "\n".join([*rows, "", f"In brackets: 95 % intervals. Who looked: {'; '.join(observers)}."])
 
 
 def _kid(result: dict[str, Any]) -> str:

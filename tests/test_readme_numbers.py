@@ -118,7 +118,7 @@ def instrument() -> list[str]:
     mean, interval, pairs = difference("SD-camera", "RD")
     said.append(f"are taken by that camera: {mean} ({interval}; {pairs} pairs)")
     mean, interval, pairs = difference("SD-released", "RD")
-    said.append(f"worse for it if anything: {mean} ({interval}; {pairs} pairs)")
+    said.append(f"do as well and no better: {mean} ({interval}; {pairs} pairs)")
     others = cell(runs(), "fcn8s", "RD+SD-shuffled", rng=np.random.default_rng(0))
     return [*said, f"Dice falls to {others.mean:.2f}"]
 

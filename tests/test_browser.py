@@ -192,6 +192,7 @@ def tap(page, selector):
 def test_sampler_answers_to_a_finger(page):
     page.emulate(width=390, height=844, touch=True)
     sampler = "document.querySelector('[data-play=adhesion]').player"
+    tap(page, "[name=again]")  # it may have come to its end while the page was opened
     tap(page, "[name=toggle]")
     page.wait_for(f"!{sampler}.timer")
     before = page.evaluate(f"{sampler}.layout.cells.length")

@@ -23,6 +23,7 @@ STORED = Path("data") / "results" / "binder.json"
 LIMIT_GB = 2
 # What a machine without CUDA does not get, and what is counted apart.
 APART = ("torch", "torchgen", "torchvision", "functorch", "nvidia", "triton", "cuda")
+SHARED = (Path("/usr"), Path("/usr/local"))  # prefixes that hold more than Python
 COMPILED = 2  # a module and its compiled copy take about twice the module
 NOT_MEASURED = (
     "Python 3.11 as conda-forge packs it (the Python that was measured is another build)",
@@ -53,7 +54,7 @@ def measure(environment: Path, torch: Path, torchvision: Path, root: Path = ROOT
         "packages": sum(map(_bytes, mine)),
         "torch": sum(size for _, size in files) + (COMPILED - 1) * modules,
         "torchvision": sum(_bytes(one) for one in sorted(torchvision.glob("torchvision*"))),
-        "python": _bytes(Path(sys.base_prefix)) - sum(map(_bytes, _not_python(Path(sys.base_prefix)))),
+        "python": _python_bytes(Path(sys.base_prefix)),
         "checkout": len(tracked),
     }
     return {
@@ -65,9 +66,11 @@ def measure(environment: Path, torch: Path, torchvision: Path, root: Path = ROOT
     }
 
 
-def _not_python(prefix: Path) -> list[Path]:
+def _python_bytes(prefix: Path) -> int:
+    """Measure Python without its tests and packages; where a system keeps it among all else, its library alone."""
     library = prefix / "lib" / f"python3.{sys.version_info.minor}"
-    return [library / "site-packages", library / "test"]
+    whole = library if prefix in SHARED else prefix
+    return _bytes(whole) - sum(_bytes(library / name) for name in ("site-packages", "test"))
 
 
 def _bytes(path: Path) -> int:

@@ -367,6 +367,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options |= {name: value for name, value in (("images", given.images), ("device", given.device)) if value}
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     model = name if Path(given.model).is_absolute() else given.model  # a path of one machine says nothing on another
+    words += ["--name", name] if name != Path(model).name else []
     words += ["--picture"] if given.picture else []
     device = {"device": given.device} if given.device else {}
     write_json(path, {"command": shlex.join([*COMMAND.split(), model, *words]), "name": name, **device, **result})

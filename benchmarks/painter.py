@@ -35,7 +35,7 @@ from bloodlib.gan.data import label
 from bloodlib.gan.networks import make_painter
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.pooling import pool_instances
-from bloodlib.gan.precision import autocast_dtype, memory_kept
+from bloodlib.gan.precision import autocast_dtype, device_name, memory_kept
 from bloodlib.gan.training import Trainer
 from bloodlib.smears import Smear
 from bloodlib.stream import SyntheticSmears
@@ -231,10 +231,9 @@ def measure_apart(row: Row, times: int = 3) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Say on what was measured, and how much else was running: times by the clock depend on it."""
-    cuda = torch.cuda.is_available()
     return {
-        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.backends.cpu.get_cpu_capability()}",
-        "precision": str(autocast_dtype("cuda" if cuda else "cpu")).removeprefix("torch."),
+        "device": device_name(),
+        "precision": str(autocast_dtype("cuda" if torch.cuda.is_available() else "cpu")).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 1),

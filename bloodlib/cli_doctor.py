@@ -41,7 +41,7 @@ def inspect_machine() -> dict[str, Any]:
 
     from bloodlib.datasets.registry import available, data_home, status
     from bloodlib.gan.perceptual import SQUEEZENET_FILE, local_squeezenet
-    from bloodlib.gan.precision import autocast_dtype
+    from bloodlib.gan.precision import autocast_dtype, device_name
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     home = data_home()
@@ -52,9 +52,7 @@ def inspect_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         **{name: importlib.import_module(name).__version__ for name in ("torch", "torchvision", "numpy", "cv2")},
-        "device": torch.cuda.get_device_name()
-        if device == "cuda"
-        else f"cpu, {torch.backends.cpu.get_cpu_capability()}",
+        "device": device_name(),
         "training precision": str(autocast_dtype(device)).removeprefix("torch."),
         "threads": f"{torch.get_num_threads()} of {os.cpu_count()} (OMP_NUM_THREADS sets them)",
         "BLOODLIB_DATA": os.environ.get("BLOODLIB_DATA", "not set: downloads go to the user's cache"),

@@ -38,11 +38,25 @@ def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     device = torch.device(device)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu":
-        tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        if any(getattr(torch.cpu, name, bool)() for name in tests):
-            return torch.bfloat16
-    return torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _bfloat16_units() else torch.float32
+
+
+def _bfloat16_units() -> list[str]:
+    """List what this processor multiplies bfloat16 with; torch has no public name for either test."""
+    tests = {"AMX": "_is_amx_tile_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
+    return [unit for unit, test in tests.items() if getattr(torch.cpu, test, bool)()]
+
+
+def device_name() -> str:
+    """Name what networks are computed on here: the GPU, or the processor's instructions.
+
+    Notes
+    -----
+    Both AMX and AVX512-BF16 multiply bfloat16, not equally fast, so a time is to be read beside this name.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return ", ".join(["cpu", torch.backends.cpu.get_cpu_capability(), *_bfloat16_units()])
 
 
 def working_type(x: Tensor) -> torch.dtype:

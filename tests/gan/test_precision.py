@@ -1,9 +1,10 @@
-"""Memory that is freed stays with the process while a block runs, and only then."""
+"""Memory that is freed stays with the process while a block runs, and only then; what networks are computed on."""
 
 import pytest
+import torch
 
 from bloodlib.gan import precision
-from bloodlib.gan.precision import memory_kept
+from bloodlib.gan.precision import autocast_dtype, device_name, memory_kept
 
 
 class Library:
@@ -57,3 +58,20 @@ def test_another_c_library_is_left_alone(asked, monkeypatch):
     with memory_kept():
         pass
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16", "kind", "name"),
+    [
+        (True, True, torch.bfloat16, "cpu, AVX512, AMX, AVX512-BF16"),
+        (False, True, torch.bfloat16, "cpu, AVX512, AVX512-BF16"),
+        (False, False, torch.float32, "cpu, AVX512"),
+    ],
+)
+def test_a_processor_is_named_by_what_it_multiplies_with(monkeypatch, amx, avx512_bf16, kind, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    assert autocast_dtype("cpu") is kind
+    assert device_name() == name

@@ -110,8 +110,8 @@ def _step(shape: tuple[int, int], times: int) -> dict[str, Any]:
 
 
 def _projected(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
-    """The paper profile as it would run, in float32; VGG-19's weights need internet, SqueezeNet's a folder."""
-    config = replace(PRESETS["paper"], perceptual="auto", precision="float32")
+    """The paper profile as it would run here; VGG-19's weights need internet, SqueezeNet's a folder."""
+    config = replace(PRESETS["paper"], perceptual="auto")
     return lambda shape, times: _training(config, shape, times, stage)
 
 
@@ -265,7 +265,7 @@ def project(rows: Sequence[Row] = PROJECTED, times: int = 2, smears: int = 60) -
         hours = {"hours": round(steps * own / 3600, 1), "hours_by_clock": round(steps * found["seconds"] / 3600, 1)}
         result["stages"].append({**found, "timed_steps": times, "epochs": stage.epochs, "steps": steps, **hours})
     local = result["stages"][0]["perceptual"] == "squeezenet"
-    result |= {"precision": "float32", "smears": smears, "training": PAPER_COMMAND + (OFFLINE if local else "")}
+    result |= {"smears": smears, "training": PAPER_COMMAND + (OFFLINE if local else "")}
     for name in ("hours", "hours_by_clock"):
         result[name] = round(sum(stage[name] for stage in result["stages"]), 1)
     print(f"projected: {result['hours']} h with a core for each thread, {result['hours_by_clock']} h as loaded now")

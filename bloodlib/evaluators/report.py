@@ -14,7 +14,7 @@ from .markdown import anchor, head, row
 from .protocol import stale
 from .report_contrasts import contrast_table, controls_table, forest, group_table, painter_table
 from .report_runs import commands, cost_table, crowding_table, optimism_table, run_page
-from .stored_scores import ALSO, IN_RECORD, NAMES, one_set, other_masks
+from .stored_scores import ALSO, IN_RECORD, LOWER_IS_BETTER, NAMES, one_set, other_masks
 from .tasks import MAIN_SCORE, TITLES
 from .verdicts import answer, verdict
 
@@ -27,7 +27,7 @@ __all__ = [
 
 BASELINE = "derivation without points"
 STALE = "†"
-HUMAN = ("point_f1", "count_error")  # what experts' points and counts say, whoever derived the masks
+HUMAN = ("point_f1", "point_count_error")  # what experts' points and their number say, whoever derived the masks
 
 
 def by_set(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -90,16 +90,17 @@ def human_table(
 
     Notes
     -----
-    Count error is the mean of |found − cells| per image in cells, the lower the better.
+    Count error is the mean of |found − points| per image in cells, the lower the better; predictions at the border
+    that no point is in are not counted, since experts leave cut cells out.
     """
     baseline = _baseline(runs, baseline)
     columns = [(task, score) for task in TASKS for score in HUMAN]
     lines = head("arm", *(f"{TITLES[task]}: {NAMES[score]}" for task, score in columns))
     for arm in ARMS:
-        cells = [_entry(cell(runs, t, arm, score=s, rng=rng), 1 if s == "count_error" else 3) for t, s in columns]
+        cells = [_entry(cell(runs, t, arm, score=s, rng=rng), 1 if s in LOWER_IS_BETTER else 3) for t, s in columns]
         lines.append(row(arm, *cells))
     if baseline:
-        point_f1, count = _number(baseline.get("point_f1")), _number(baseline.get("count_mae"), 1)
+        point_f1, count = _number(baseline.get("point_f1")), _number(baseline.get("point_count_mae"), 1)
         lines.append(row(f"{BASELINE} (no network)", *[point_f1, count] * len(TASKS)))
     return _explained(lines)
 
@@ -139,16 +140,20 @@ def details(runs: Sequence[dict[str, Any]], task: str) -> str:
     mine = [r for r in one_set(runs) if r["task"] == task]
     if not mine:
         return "*No run of this task is stored.*"
-    keys = list(mine[0]["selected"]["on_validation"]["test"])
+    scored = [r["selected"]["on_validation"]["test"] for r in mine]
+    keys = list(dict.fromkeys(key for scores in scored for key in scores))  # a score may be younger than some runs
     names = {**NAMES, **ALSO, **{kept: NAMES[score] for score, kept in IN_RECORD.items()}}
     lines = head("arm", *(names[key] for key in keys), "optimism of choosing on test", "minutes", "runs")
     present = {r["arm"] for r in mine}
     for arm in [*(a for a in ARMS if a in present), *sorted(present - set(ARMS))]:
         those = [r for r in mine if r["arm"] == arm]
-        scores = [np.mean([r["selected"]["on_validation"]["test"][k] for r in those]) for k in keys]
+        kept = [[s[k] for r in those if k in (s := r["selected"]["on_validation"]["test"])] for k in keys]
+        scores = [float(np.mean(values)) if values else None for values in kept]
         optimism = np.mean([r["selected"]["optimism"] for r in those])
         minutes = np.mean([r["seconds"]["total"] for r in those]) / 60
-        numbers = [_number(s, 1 if k == "count_mae" else 3) for k, s in zip(keys, scores, strict=True)]
+        numbers = [
+            _number(s, 1 if k in ("count_mae", "point_count_mae") else 3) for k, s in zip(keys, scores, strict=True)
+        ]
         lines.append(row(arm, *numbers, f"{optimism:+.4f}", f"{minutes:.1f}", str(len(those))))
     return "\n".join(lines)
 

@@ -43,7 +43,8 @@ def contrast_table(contrasts: Contrasts) -> str:
     Notes
     -----
     p-values (sign flips over seeds, and after Holm) stand only where at least eight seeds were run
-    and the contrast is one of the primary ones.
+    and the contrast is one of the primary ones. Below eight seeds the smallest detectable difference is that of a
+    single t-test.
     """
     lines = head(
         "task, score", "difference", "mean", INTERVAL, "p", "Holm p", "smallest detectable difference", "seeds, images"
@@ -53,7 +54,11 @@ def contrast_table(contrasts: Contrasts) -> str:
         numbers = (_signed(c.mean), _interval(c), _p(c.p, c), _p(c.p_holm, c), _size(c.smallest))
         lines.append(row(what, f"{arm} − {against}", *numbers, f"{c.seeds}, {c.images} of {c.groups} slides"))
     if any(c.seeds < LEAST_SEEDS for c in contrasts.values()):
-        lines += ["", f"*Differences with fewer than {LEAST_SEEDS} seeds have intervals only: no test.*"]
+        lines += [
+            "",
+            f"*Differences with fewer than {LEAST_SEEDS} seeds have intervals only, no test; what they could have "
+            "detected is that of a single t-test.*",
+        ]
     return "\n".join(lines)
 
 
@@ -129,14 +134,15 @@ def controls_table(
 
     Notes
     -----
-    Controls are description: an interval, no test.
+    Controls are description: an interval, no test. Both means are of the seeds that were paired; AP50 of a set is
+    over all boxes at once, so their difference need not be the mean of the images' differences beside it.
     """
     last = (INTERVAL, "smallest detectable difference", "pairs of seeds")
     lines = head("task", "score", "control", "compared with", "difference", *last)
     for (task, arm, against), c in controls(runs, reference, rng, score).items():
-        names = []
+        names, paired = [], [r for r in runs if r["seed"] in c.by_seed]  # means of the seeds that both arms have
         for name in (arm, against):
-            found = cell(runs, task, name, score=score)
+            found = cell(paired, task, name, score=score)
             names.append(f"{name} [{found.mean:.3f}](#{anchor(found.runs[0])})")
         numbers = (_signed(c.mean), _interval(c), _size(c.smallest), str(c.seeds))
         lines.append(row(TITLES[task], NAMES[c.score], *names, *numbers))

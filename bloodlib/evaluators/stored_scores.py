@@ -18,7 +18,8 @@ NAMES = {
     "f1": "F1 (IoU 0.5)",
     "mask_f1": "mask F1 (IoU 0.5)",
     "point_f1": "point F1",
-    "count_error": "count error (cells per image)",
+    "count_error": "count error against masks (cells per image)",
+    "point_count_error": "count error against points (cells per image)",
 }
 ALSO = {  # of the whole test set; in no contrast
     "pooled_dice": "pooled Dice",
@@ -26,8 +27,12 @@ ALSO = {  # of the whole test set; in no contrast
     "mask_AP50": "mask AP50",
     "mask_AP": "mask AP",
 }
-LOWER_IS_BETTER = ("count_error",)
-IN_RECORD = {"count_error": "count_mae"}  # what a record calls the mean over its test set, where that differs
+COUNTED = {"count_error": ("found", "cells"), "point_count_error": ("found_off_border", "points")}  # |first − second|
+LOWER_IS_BETTER = tuple(COUNTED)
+IN_RECORD = {  # what a record calls the mean over its test set, where that differs
+    "count_error": "count_mae",
+    "point_count_error": "point_count_mae",
+}
 
 
 class Scored(NamedTuple):
@@ -107,8 +112,9 @@ def by_image(
         Of one data set and profile.
     task, arm : str
     score : str, optional
-        A key of `NAMES`; the task's main score where left out. ``count_error`` is |found − cells|, in
-        cells, and the lower the better; all others lie in [0, 1], the higher the better.
+        A key of `NAMES`; the task's main score where left out. ``count_error`` is |found − cells of the mask|,
+        ``point_count_error`` |found off the border − experts' points|, in cells, and the lower the better; all others
+        lie in [0, 1], the higher the better. Runs from before a score was kept do not count for it.
     way : {"on_validation", "on_test"}
         How the checkpoint was chosen.
 
@@ -125,7 +131,8 @@ def by_image(
     score = score or MAIN_SCORE[task]
     if score not in NAMES:
         raise ValueError(f"score is {score!r}, allowed are {', '.join(NAMES)}")
-    mine = sorted((r for r in one_set(runs) if (r["task"], r["arm"]) == (task, arm)), key=lambda r: r["seed"])
+    mine = [r for r in one_set(runs) if (r["task"], r["arm"]) == (task, arm) and _keeps(r["per_image"][way], score)]
+    mine.sort(key=lambda r: r["seed"])
     if not mine:
         return None
     first = mine[0]["per_image"][way]
@@ -139,8 +146,13 @@ def by_image(
     return Scored(values, names, np.array([row["group"] for row in first]), tuple(mine))
 
 
+def _keeps(rows: Sequence[Mapping[str, Any]], score: str) -> bool:
+    return any(COUNTED.get(score, (score,))[0] in row for row in rows)
+
+
 def _value(row: Mapping[str, Any], score: str) -> float:
-    if score == "count_error":
-        return float(abs(row["found"] - row["cells"]))
+    if score in COUNTED:
+        found, expected = COUNTED[score]
+        return float(abs(row[found] - row[expected]))
     value = row.get(score)
     return float("nan") if value is None else float(value)

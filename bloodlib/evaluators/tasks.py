@@ -97,7 +97,8 @@ def score_image(prediction: Prediction, smear: Smear, config: EvaluatorConfig) -
     dict
         ``name, group, cells, found`` (predictions counted) and by task ``dice``; ``AP50, AP, f1``
         (boxes, IoU 0.5; f1 from `score_threshold` on); ``mask_f1`` where there are instances;
-        ``point_f1`` where experts set points.
+        where experts set points ``point_f1``, ``points`` (their number) and ``found_off_border`` (predictions
+        counted, without those at the border that no point is in: experts leave cut cells out).
     """
     truth = metrics.instance_boxes(smear.instances)
     row: dict = {"name": smear.name, "group": smear.group, "cells": smear.count}
@@ -115,7 +116,9 @@ def score_image(prediction: Prediction, smear: Smear, config: EvaluatorConfig) -
         row["mask_f1"] = metrics.match_instances(prediction.instances, smear.instances).f1
     if smear.points is not None:
         found = kept if prediction.instances is None else prediction.instances
-        row["point_f1"] = metrics.point_f1(found, smear.points, BORDER_PX, smear.instances.shape)["f1"]
+        pointed = metrics.point_f1(found, smear.points, BORDER_PX, smear.instances.shape)
+        row |= {"point_f1": pointed["f1"], "points": len(smear.points)}
+        row["found_off_border"] = pointed["tp"] + pointed["fp"]
     return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}
 
 
@@ -128,7 +131,8 @@ def score_set(
     -------
     scores : dict
         Dice is the mean over images, with ``pooled_dice`` beside it; AP50 and AP are over all boxes
-        of the set at once; ``count_mae`` in cells per image; the rest are means over images.
+        of the set at once; ``count_mae`` (against the masks) and ``point_count_mae`` (against the points,
+        where experts set them) in cells per image; the rest are means over images.
     per_image : list of dict
     """
     rows = [score_image(p, s, config) for p, s in zip(predictions, smears, strict=True)]
@@ -145,5 +149,7 @@ def score_set(
     for key in ("f1", "mask_f1", "point_f1"):
         if all(key in row for row in rows):
             scores[key] = float(np.mean([row[key] for row in rows]))
-    scores["count_mae"] = metrics.count_error([row["found"] for row in rows], [row["cells"] for row in rows])["mae"]
+    for name, found, expected in (("count_mae", "found", "cells"), ("point_count_mae", "found_off_border", "points")):
+        if all(expected in row for row in rows):
+            scores[name] = metrics.count_error([row[found] for row in rows], [row[expected] for row in rows])["mae"]
     return {key: round(value, 5) for key, value in scores.items()}, rows

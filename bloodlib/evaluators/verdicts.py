@@ -83,16 +83,18 @@ def _sentence(what: str, c: Contrast) -> str:
     if c.seeds < 2:
         return f"{what} changed {score} by {c.mean:+.3f} in the one pair of runs so far, which decides nothing."
     numbers = f"{c.mean:+.3f}, 95 % interval {c.low:+.3f} to {c.high:+.3f}"
-    chance = ""
-    if math.isfinite(c.smallest):
-        chance = f"; a true difference of {c.smallest:.3f} would have been found with a probability of {POWER:.0%}"
     side = "raised" if c.mean > 0 else "lowered"
     if not may_be_tested(c):
         said = f"left {score} unchanged as far as can be told" if c.straddles else f"{side} {score} on these slides"
         why = "this is description"
         if c.seeds < LEAST_SEEDS:
             why = f"with {c.seeds} of the {LEAST_SEEDS} seeds that a test needs, nothing is claimed"
-        return f"{what} {said} ({numbers}); {why}{chance}."
+        return f"{what} {said} ({numbers}); {why}."
+    chance = ""
+    if math.isfinite(c.smallest):
+        chance = (
+            f"; true differences below {c.smallest:.3f} would be missed more often than {1 - POWER:.0%} of the time"
+        )
     numbers += f", p = {c.p_holm:.3f} after Holm"
     if significant(c):
         verb = "improved" if c.gain > 0 else "worsened"

@@ -11,7 +11,7 @@ from records import record
 from bloodlib.evaluators import contrasts
 from bloodlib.evaluators.optimism import optimism
 from bloodlib.evaluators.painters import painter_spread
-from bloodlib.evaluators.significance import resampled_means, sign_flip, smallest_detectable
+from bloodlib.evaluators.significance import resampled_means, sign_flip, smallest_by_flips, smallest_detectable
 from bloodlib.evaluators.stored_scores import by_image, one_set, other_masks
 
 
@@ -93,6 +93,19 @@ def test_seeds_that_disagree_make_differences_harder_to_detect():
     assert result.smallest == pytest.approx(smallest_detectable(np.std(shifts, ddof=1) / 8**0.5, 8))
 
 
+def test_the_test_that_decides_says_what_could_have_been_found():
+    shifts = [0.0, 0.02, 0.04, 0.06, -0.06, -0.04, -0.02, 0.0]
+    runs = [record("fcn8s", "RD", s, [0.5] * 4) for s in range(8)]
+    runs += [record("fcn8s", "SD", s, [0.5 + shift] * 4) for s, shift in enumerate(shifts)]
+    alone = contrasts.primary(runs, rng())["fcn8s", "SD", "RD"]
+    assert alone.smallest == pytest.approx(smallest_by_flips(np.std(shifts, ddof=1), 8, 1))
+    two = contrasts.primary(runs + pair([0.6] * 4, [0.5] * 4, 8, "faster_rcnn"), rng())["fcn8s", "SD", "RD"]
+    assert two.smallest == pytest.approx(smallest_by_flips(np.std(shifts, ddof=1), 8, 2))
+    assert two.smallest > alone.smallest
+    few = contrasts.primary([r for r in runs if r["seed"] < 7], rng())["fcn8s", "SD", "RD"]
+    assert few.smallest == pytest.approx(smallest_detectable(np.std(shifts[:7], ddof=1) / 7**0.5, 7))  # never tested
+
+
 def test_count_errors_are_contrasted_and_lower_is_better():
     runs = [record("fcn8s", "SD", s, [0.5] * 4, found=13) for s in range(2)]
     runs += [record("fcn8s", "RD", s, [0.5] * 4, found=9) for s in range(2)]
@@ -102,6 +115,17 @@ def test_count_errors_are_contrasted_and_lower_is_better():
     assert contrasts.contrast(runs, "fcn8s", "SD", "RD", rng(), score="point_f1") is None
     with pytest.raises(ValueError, match="allowed are dice"):
         contrasts.contrast(runs, "fcn8s", "SD", "RD", rng(), score="accuracy")
+
+
+def test_runs_from_before_a_score_was_kept_do_not_count_for_it():
+    runs = pair([0.6] * 4, [0.5] * 4, 3)
+    assert contrasts.cell(runs, "fcn8s", "SD", score="point_count_error") is None
+    for run in (r for r in runs if r["seed"] > 0):
+        for row in run["per_image"]["on_validation"]:
+            row |= {"points": 12, "found_off_border": 9 + run["seed"]}
+        run["selected"]["on_validation"]["test"]["point_count_mae"] = 3.0 - run["seed"]
+    assert contrasts.cell(runs, "fcn8s", "SD", score="point_count_error")[:4] == (1.5, 1.5, 1.5, 2)
+    assert contrasts.contrast(runs, "fcn8s", "SD", "RD", rng(), score="point_count_error").seeds == 2
 
 
 def test_images_without_a_score_are_left_out():

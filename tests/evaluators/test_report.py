@@ -76,7 +76,10 @@ def test_stale_runs_are_marked():
     assert report.run_page(runs).count("(stale)") == 1
 
 
-BASELINE = {"dataset": "toy", "scores": {"dice": 0.91, "AP50": 0.81, "point_f1": 0.71, "count_mae": 6.0}}
+BASELINE = {
+    "dataset": "toy",
+    "scores": {"dice": 0.91, "AP50": 0.81, "point_f1": 0.71, "count_mae": 1.0, "point_count_mae": 6.0},
+}
 
 
 def test_the_baseline_stands_in_every_table_and_is_of_the_same_set():
@@ -92,6 +95,10 @@ def test_the_baseline_stands_in_every_table_and_is_of_the_same_set():
 
 def test_human_endpoints_stand_by_arm_and_task():
     runs = [stored("toy", "RD", s, 0.8, found=found) for s, found in enumerate((8, 13))]
+    assert entries(report.human_table(runs), 2)[:3] == ["RD", "–", "–"]  # a count against masks is none
+    for r, found in zip(runs, (8, 13), strict=True):
+        r["per_image"]["on_validation"][0] |= {"points": 10, "found_off_border": found}
+        r["selected"]["on_validation"]["test"]["point_count_mae"] = float(abs(found - 10))
     table = report.human_table(runs)
     assert entries(table, 2)[:3] == ["RD", "–", "[**2.5**](#run-laptop-toy-fcn8s-rd) (2.5–2.5; n = 2)"]
     assert [entries(table, line)[0] for line in range(2, 7)] == list(ARMS)
@@ -171,7 +178,7 @@ def test_the_answer_has_two_sentences_per_task_and_says_what_is_not_significant(
     adds, replaces = said[0].split(". ")
     assert "Adding synthetic smears" in adds
     assert "no significant difference to Dice" in adds
-    assert "difference of 0.200 would have been found with a probability of 80%" in adds
+    assert "true differences below 0.200 would be missed more often than 20% of the time" in adds
     assert "worsened Dice by more than chance explains" in replaces
     assert said[1] == ("- **Faster R-CNN**: neither difference has runs in both arms yet, so nothing is claimed.")
 
@@ -190,7 +197,10 @@ def test_contrasts_show_p_only_where_they_are_tested():
     )
     assert entries(table, 2)[4:] == ["0.0078", "0.0200", "0.200", "8, 34 of 7 slides"]
     assert entries(table, 3)[4:7] == ["–", "–", "0.200"]
-    assert table.splitlines()[-1] == "*Differences with fewer than 8 seeds have intervals only: no test.*"
+    assert table.splitlines()[-1] == (
+        "*Differences with fewer than 8 seeds have intervals only, no test; "
+        "what they could have detected is that of a single t-test.*"
+    )
     assert "only" not in report.contrast_table({("fcn8s", "SD", "RD"): contrast()})
 
 
@@ -271,8 +281,17 @@ def test_details_show_controls_after_the_arms_of_the_paper():
     runs = [stored("toy", arm, 0, 0.8) for arm in ("SD-uniform", "SD", "RD")]
     table = report.details(runs, "fcn8s")
     assert [entries(table, k)[0] for k in (2, 3, 4)] == ["RD", "SD", "SD-uniform"]
+    runs[0]["selected"]["on_validation"]["test"]["point_count_mae"] = 4.0  # younger than the other runs
+    younger = report.details(runs, "fcn8s")
+    assert [entries(younger, k)[3] for k in range(5)] == [
+        "count error against points (cells per image)",
+        "---",
+        "–",
+        "–",
+        "4.0",
+    ]
     assert entries(table, 0)[1] == "Dice"
-    assert "count error (cells per image)" in entries(table, 0)
+    assert "count error against masks (cells per image)" in entries(table, 0)
 
 
 def test_steps_are_compared_on_the_seeds_that_every_length_has():

@@ -16,6 +16,7 @@ from bloodlib.evaluators.significance import (
     interval,
     resampled_means,
     sign_flip,
+    smallest_by_flips,
     smallest_detectable,
 )
 
@@ -133,3 +134,20 @@ def test_detectable_difference_has_the_power_that_it_states():
         power = stats.nct.sf(stats.t.ppf(0.975, units - 1), units - 1, difference)
         assert power == pytest.approx(0.8, abs=0.03)
     assert np.isnan(smallest_detectable(0.1, 1))
+
+
+def test_what_sign_flips_can_find_in_closed_form_and_by_the_test_itself():
+    # Eight seeds and six tests: all signs must be equal, so the power is Φ(d)⁸. Simulated draws give it to about 0.01.
+    shift = stats.norm.ppf(0.8 ** (1 / 8))
+    assert smallest_by_flips(1.0, 8, 6) == pytest.approx(shift, abs=0.06)
+    assert smallest_by_flips(2.5, 8, 6) == pytest.approx(2.5 * smallest_by_flips(1.0, 8, 6))
+    draws = np.random.default_rng(1).normal(loc=smallest_by_flips(1.0, 10, 6), size=(3000, 10))
+    found = np.mean([sign_flip(d) <= 0.05 / 6 for d in draws])
+    assert found == pytest.approx(0.8, abs=0.04)  # four standard errors of either simulation
+
+
+def test_few_seeds_find_nothing_and_many_are_sampled():
+    assert smallest_by_flips(1.0, 7, 6) == np.inf
+    assert np.isnan(smallest_by_flips(1.0, 1))
+    # Of many seeds nearly the t-test, whose formula is good there.
+    assert smallest_by_flips(1.0, 20) == pytest.approx(smallest_detectable(20**-0.5, 20), rel=0.06)

@@ -133,11 +133,36 @@ def test_a_loss_below_its_balance_is_better_than_random():
     assert claims._curves({"discriminator_loss": 1.4, "reference": 0.69}).startswith("reproduced")
 
 
-def test_a_difference_is_the_papers_if_it_has_its_sign():
-    def judged(task, against, mean, low, high):
-        return claims._judged(task, against, Contrast(mean, low, high, 8, 7, 34, score="dice")).split(":")[0]
+def difference(mean, low, high):
+    return Contrast(mean, low, high, 8, 7, 34, score="dice")
 
-    assert judged("fcn8s", "RD", -0.01, -0.02, -0.005) == "reproduced"
-    assert judged("faster_rcnn", "RD", -0.01, -0.02, -0.005) == "not reproduced"
-    assert judged("fcn8s", "RD+aug", 0.01, 0.005, 0.02) == "reproduced"
-    assert judged("fcn8s", "RD+aug", 0.01, -0.005, 0.02) == "could not be told"
+
+def test_an_arm_is_best_if_it_is_above_every_other():
+    paper = {"RD": 0.9, "SD": 0.8, "RD+SD+aug": 0.95}
+    above, even, below = difference(0.02, 0.01, 0.03), difference(0.01, -0.01, 0.03), difference(-0.02, -0.03, -0.01)
+
+    def judged(real, synthetic):
+        return claims._best("RD+SD+aug", {"RD": real, "SD": synthetic}, paper)
+
+    assert judged(above, above).startswith(
+        "reproduced: against RD +0.020 (+0.010 to +0.030; 8 pairs of seeds; the paper"
+    )
+    assert "the paper +0.050), against SD" in judged(above, above)
+    assert judged(above, even).startswith("could not be told: ")
+    assert judged(above, below).startswith("not reproduced: ")
+
+
+@pytest.mark.parametrize(
+    ("found", "paper", "word"),
+    [
+        ((-0.11, -0.15, -0.05), -0.1, "reproduced"),
+        ((-0.01, -0.02, -0.005), -0.1, "partly"),
+        ((0.01, 0.005, 0.02), -0.1, "not reproduced"),
+        ((-0.01, -0.02, 0.005), -0.1, "not reproduced"),
+        ((-0.05, -0.2, 0.05), -0.1, "could not be told"),
+    ],
+)
+def test_what_synthetic_smears_do_is_judged_by_sign_and_size(found, paper, word):
+    said = claims._replaces(difference(*found), paper)
+    assert said.split(":")[0] == word
+    assert said.endswith("whose size our interval leaves out") == (not found[1] <= paper <= found[2])

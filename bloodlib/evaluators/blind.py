@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -236,8 +235,8 @@ def sheets_of_model(
     folder : path
     seed : int
     sampled : int
-        0 paints the masks of every other smear of each slide in their own colours, and shows real tiles of the
-        others: a field that is seen both real and painted tells which is which. Else that many smears
+        0 paints the masks of the first half of each slide's smears in their own colours, and shows real tiles of
+        the others: a field that is seen both real and painted tells which is which. Else that many smears
         are sampled whole (own masks, drawn styles) and, since these have no slide, paired by colour.
     each : int
         Tiles cut from every smear; those that overlap an earlier one are left out, since parts of one field on
@@ -264,13 +263,12 @@ def sheets_of_model(
 
 
 def _dealt(smears: Sequence[Smear]) -> tuple[list[Smear], list[Smear]]:
-    """Give every other smear of each slide, and the rest."""
-    parts: tuple[list[Smear], list[Smear]] = ([], [])
-    seen: Counter[str] = Counter()
+    """Give the first half of each slide's smears, and the rest: neighbours in a series can show one field in part."""
+    slides: dict[str, list[Smear]] = {}
     for smear in smears:
-        parts[seen[smear.group] % 2].append(smear)
-        seen[smear.group] += 1
-    return parts
+        slides.setdefault(smear.group, []).append(smear)
+    halves = [(those, -(-len(those) // 2)) for those in slides.values()]
+    return [s for those, half in halves for s in those[:half]], [s for those, half in halves for s in those[half:]]
 
 
 def _apart(tiles: Sequence[Tile]) -> list[Tile]:

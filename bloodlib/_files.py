@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from safetensors import SafetensorError
 
-LOCK = ".lock"
+T = TypeVar("T")
+
+LOCK, MANIFEST = ".lock", "manifest.json"
 _PARTIAL = ".partial-"
+_OF_A_KILLED = re.compile(rf"{re.escape(_PARTIAL)}[a-z0-9_]{{8}}(\.\w+)?")  # as `replacing` names them
+_BELOW = ("images", "instances", "masks", "annotations", "previews")  # folders that the library makes in one
 
 
 def package_data(*parts: str) -> Path:
@@ -48,8 +53,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
+def alone_in(folder: str | os.PathLike[str], check: Callable[[], T] = lambda: None) -> Iterator[T]:
     """Keep other processes of this library out of a folder while it is written, and tidy up after killed ones.
+
+    Parameters
+    ----------
+    folder : path
+    check : callable
+        Refuses, by raising, a folder that may not be written to; nothing in it has been touched by then. What it
+        returns is what the context gives.
 
     Raises
     ------
@@ -66,9 +78,10 @@ def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with _lock_file(folder):
+            found = check()
             _clear_partial(folder)
             try:
-                yield
+                yield found
             finally:
                 _clear_partial(folder)  # of workers that were killed
     finally:
@@ -78,8 +91,51 @@ def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _clear_partial(folder: Path) -> None:
-    for stale in folder.rglob(f"{_PARTIAL}*"):
-        stale.unlink(missing_ok=True)
+    for here in (folder, *(folder / name for name in _BELOW)):
+        for stale in here.glob(f"{_PARTIAL}*"):
+            if _is_partial(stale):
+                stale.unlink(missing_ok=True)
+
+
+def _is_partial(path: Path) -> bool:
+    return bool(_OF_A_KILLED.fullmatch(path.name)) and path.is_file()
+
+
+def is_vacant(folder: Path) -> bool:
+    """Say whether a folder is not there, or holds nothing but what a killed process of this library left."""
+    return not folder.exists() or all(path.name == LOCK or _is_partial(path) for path in folder.iterdir())
+
+
+def begun(folder: Path, head: dict[str, Any], listed: str, unknown: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Give what the manifest of a set that was begun lists, nothing where none was; refuse any other folder.
+
+    Parameters
+    ----------
+    folder : Path
+    head : dict
+        What decides the set, as its manifest has it.
+    listed : str
+        Under which key the manifest lists what is written: "smears" or "masks".
+    unknown : sequence of str
+        What else decides the set, and is not looked at.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another set, or anything else.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        if not is_vacant(folder):
+            raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; write to another folder")
+        return []
+    content = read_json(manifest)
+    if not isinstance(content, dict) or not isinstance(content.get(listed), list):
+        raise ValueError(f"{manifest}: is not that of a set of {listed}; write to another folder")
+    done = content.pop(listed)
+    if {key: value for key, value in content.items() if key not in unknown} != head:
+        raise ValueError(f"{manifest}: says {content}, asked for is {head}; write to another folder")
+    return done
 
 
 @contextmanager

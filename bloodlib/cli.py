@@ -12,6 +12,7 @@ from pathlib import Path
 import bloodlib
 from bloodlib import cli_commands as commands
 from bloodlib.cli_completion import SHELLS, script
+from bloodlib.cli_convert import data_convert
 from bloodlib.cli_doctor import doctor
 from bloodlib.sampler.placement import CORES, PLACEMENTS, VARIANTS, WEIGHTS
 
@@ -34,7 +35,8 @@ masks/ (a colour per cell) or coco.json (polygons or run lengths).
 EXITS = """\
 Commands that write take --dry-run, which says what would be written and writes nothing. Each
 can be interrupted with Ctrl-C, or be killed: files are whole, and `fit` and `generate` go on
-where they stopped when they are called again; `masks` begins again, with the same masks.
+where they stopped when they are called again; `masks` and `data convert` begin again, and write
+the same files. A folder that holds anything else is refused.
 
 exit codes:
   0    done
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("predictions", type=Path)
     evaluate.add_argument("targets", type=Path)
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the scores here as well")
+    _add_dry_run(evaluate)
 
     text = "what this machine offers: versions, device, precision, threads, data and weights found"
     _add(below, "doctor", doctor, text).add_argument("--json", action="store_true", help="for programs")
@@ -109,10 +112,10 @@ def _add_data(below) -> None:
     _add_dry_run(fetch)
     check = _add(actions, "check", commands.data_check, "name everything that is wrong with a folder of smears")
     check.add_argument("folder", type=Path)
-    _add_set(_add(actions, "describe", commands.data_describe, "Table 1 of the paper for any set"))
+    _add_set(_add(actions, "describe", commands.data_describe, "Table 1 of the paper for any set"), split="train")
     text = "write a set as images, 16-bit label images and COCO, from any format that is read"
-    convert = _add(actions, "convert", commands.data_convert, text)
-    _add_set(convert)
+    convert = _add(actions, "convert", data_convert, text)
+    _add_set(convert, split="all")
     convert.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     _add_voc(convert)
     _add_dry_run(convert)
@@ -120,7 +123,7 @@ def _add_data(below) -> None:
 
 def _add_masks(below) -> None:
     masks = _add(below, "masks", commands.masks, "write synthetic instance masks")
-    _add_set(masks)
+    _add_set(masks, split="fit")
     _add_output(masks, count=10)
     masks.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the smears")
     _add_workers(masks)
@@ -139,7 +142,7 @@ def _add_masks(below) -> None:
 
 def _add_fit(below) -> None:
     fit = _add(below, "fit", commands.fit, "learn to make smears like those of a set")
-    _add_set(fit)
+    _add_set(fit, split="fit")
     fit.add_argument("--profile", choices=("smoke", "laptop", "paper"), default="laptop")
     fit.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="of the phantom, which is rendered (480x300)")
     fit.add_argument(
@@ -153,7 +156,7 @@ def _add_fit(below) -> None:
         "perceptual=squeezenet, from the folder that BLOODLIB_WEIGHTS names, or perceptual=none",
     )
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
-    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--seed", type=_seed, default=0, help="of everything drawn (default 0)")
     text = "GPUs, or processes where there is none, that share every batch (default 1)"
     fit.add_argument("--devices", type=_positive, default=1, metavar="N", help=text)
     text = "begin with the networks of that model, such as a released one, not random ones; fewer steps do then"
@@ -192,15 +195,16 @@ def _add(below, name: str, run: Callable[[argparse.Namespace], int | None], text
     return parser
 
 
-def _add_set(parser: argparse.ArgumentParser) -> None:
+def _add_set(parser: argparse.ArgumentParser, split: str) -> None:
     parser.add_argument("set", help="name of a data set, or a folder with images/ and instances/")
-    parser.add_argument("--split", default=None, help="fit, validation, train, test or all")
+    unless = "" if split == "all" else "; all of a folder without splits.json"
+    parser.add_argument("--split", help=f"fit, validation, train, test or all (default {split}{unless})")
 
 
 def _add_output(parser: argparse.ArgumentParser, count: int) -> None:
     parser.add_argument("-n", "--count", type=_positive, default=count, help=f"how many (default {count})")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0, help="of everything drawn (default 0)")
     _add_dry_run(parser)
 
 
@@ -249,6 +253,12 @@ def _workers(text: str) -> int:
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; write a whole number of 0 or more")
     return int(text)
 
 

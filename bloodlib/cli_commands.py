@@ -32,12 +32,22 @@ def setting_values(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def load_set(chosen: argparse.Namespace, split: str, size: tuple[int, int] | None = None):
-    """Load the set asked for: the part named on the command line, or the one that fits the command."""
+    """Load the set asked for: the part named on the command line, or the one that fits the command.
+
+    A folder without splits.json has no parts and is loaded whole.
+    """
     if size and chosen.set != "phantom":
         raise ValueError(f"--size is for the phantom, which is rendered; {chosen.set} has a size of its own")
-    own_folder = Path(chosen.set).is_dir()
+    whole = is_folder(chosen.set) and not (Path(chosen.set) / "splits.json").is_file()
     options = {"shape": size} if size else {}
-    return bloodlib.load(chosen.set, split=chosen.split or ("all" if own_folder else split), **options)
+    return bloodlib.load(chosen.set, split=chosen.split or ("all" if whole else split), **options)
+
+
+def is_folder(name: str) -> bool:
+    """Say whether a set is a folder; the name of a known set wins over a folder of that name."""
+    from bloodlib.datasets import registry
+
+    return name not in registry.SETS and Path(name).is_dir()
 
 
 def data_list(chosen: argparse.Namespace) -> None:
@@ -86,38 +96,16 @@ def data_describe(chosen: argparse.Namespace) -> None:
         print(f"{name:20} {mean:9.1f} ± {spread:.1f}")
 
 
-def data_convert(chosen: argparse.Namespace) -> None:
-    """Write a set as images, 16-bit label images and COCO, and VOC boxes if asked for."""
-    from tqdm import tqdm
-
-    from bloodlib._files import LOCK, alone_in
-    from bloodlib.io import write_folder, write_voc
-
-    smears = load_set(chosen, "all")
-    if chosen.dry_run:
-        print(f"would write {len(smears)} smears to {chosen.output}/: images, instances, coco.json{_voc(chosen)}")
-        return
-    with alone_in(chosen.output):
-        if any(path.name != LOCK for path in chosen.output.iterdir()):
-            raise ValueError(f"{chosen.output}: is not empty; convert to another folder")
-        write_folder(chosen.output, tqdm(smears, unit="smear", leave=False), smears.class_names)
-        if chosen.voc:
-            for smear in tqdm(smears, desc="boxes", unit="smear", leave=False):
-                write_voc(chosen.output / "annotations" / f"{smear.name}.xml", smear, smears.class_names)
-    print(f"{len(smears)} smears in {chosen.output}: images, instances, coco.json{_voc(chosen)}")
-
-
-def _voc(chosen: argparse.Namespace) -> str:
-    return ", annotations (VOC)" if chosen.voc else ""
-
-
 def masks(chosen: argparse.Namespace) -> None:
     """Write synthetic instance masks."""
     from tqdm import tqdm
 
+    from bloodlib.sampler.writing import begun_masks
+
     options = {name: getattr(chosen, name) for name in ("placement", "variant", "core", "weights", "layout")}
     options |= {name: getattr(chosen, name) for name in ("snap", "overlap", "overlap_share", "smooth", "by_slide")}
     found = load_set(chosen, "fit")
+    begun_masks(chosen.output, chosen.count, chosen.seed, chosen.size)
     if chosen.dry_run:
         print(f"would measure {len(found)} smears of {found.title} and write {chosen.count} masks to {chosen.output}")
         return
@@ -168,10 +156,15 @@ def _with_batch(profile: str, batch: int) -> tuple[Any, ...]:
 def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> str:
     from bloodlib.gan.checkpoint import CHECKPOINT, read_checkpoint
     from bloodlib.gan.config import preset
+    from bloodlib.gan.data import fitting_crops, shortest_side_px
 
-    config = preset(chosen.profile, **overrides)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        of_one_size = smears if is_folder(chosen.set) else smears[:1]
+        config = fitting_crops(preset(chosen.profile, **overrides), shortest_side_px(of_one_size))
     steps = [stage.step_count(len(smears)) for stage in config.stages]
     plan = f"would train on {len(smears)} smears of {smears.title}: {steps[0]} + {steps[1]} steps ({chosen.profile})"
+    plan += "".join(f"; {warning.message}" for warning in told[:1])
     path = chosen.output / CHECKPOINT
     if (chosen.output / "config.json").is_file():
         return f"{plan}; {chosen.output} holds a finished model, which is taken if it is of the same settings"
@@ -187,7 +180,7 @@ def generate(chosen: argparse.Namespace) -> None:
     if chosen.classes:
         _check_classes(chosen.classes, synthesizer)
     if chosen.dry_run:
-        print(_generate_plan(chosen, synthesizer.layout.config.shape))
+        print(_generate_plan(chosen, synthesizer))
         return
     options = {"shape": chosen.size, "style": chosen.style, "workers": chosen.workers, "classes": chosen.classes}
     synthesizer.write(chosen.output, chosen.count, seed=chosen.seed, progress=True, **options)
@@ -215,12 +208,13 @@ def _check_classes(asked: dict[int, float], synthesizer: bloodlib.Synthesizer) -
         raise ValueError(f"--classes {given}: the model has seen no cell of class {unseen[0]}; allowed are {allowed}")
 
 
-def _generate_plan(chosen: argparse.Namespace, fitted: tuple[int, int]) -> str:
-    from bloodlib._files import read_json
+def _generate_plan(chosen: argparse.Namespace, synthesizer: bloodlib.Synthesizer) -> str:
+    from bloodlib.gan.classes import class_shares
+    from bloodlib.writing import begun_smears
 
-    height, width = chosen.size or fitted
-    manifest = chosen.output / "manifest.json"
-    here = len(read_json(manifest)["smears"]) if manifest.is_file() else 0
+    height, width = shape = chosen.size or synthesizer.layout.config.shape
+    shares = class_shares(chosen.classes, synthesizer.config.cell_classes)
+    here = len(begun_smears(synthesizer, chosen.output, chosen.seed, shape, chosen.style, shares))
     return (
         f"would write {max(chosen.count - here, 0)} smears of {width}×{height} px to {chosen.output}"
         f"{f', where {here} are' if here else ''}; at most {3e-6 * chosen.count * height * width:.0f} MB of pictures"
@@ -247,6 +241,10 @@ def export(chosen: argparse.Namespace) -> int:
 
 def evaluate(chosen: argparse.Namespace) -> None:
     """Score a folder of instance masks."""
+    if chosen.dry_run:
+        also = f" and write the scores to {chosen.json}" if chosen.json else "; nothing would be written"
+        print(f"would score the masks in {chosen.predictions} against those in {chosen.targets}{also}")
+        return
     from bloodlib.evaluators.folders import evaluate_folders
 
     scores = evaluate_folders(chosen.predictions, chosen.targets)

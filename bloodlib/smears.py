@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -117,6 +118,8 @@ class SmearFolder(Sequence[Smear]):
         What the entries of ``Smear.classes`` mean.
     title : str
         What error messages and figures call this set.
+    files : mapping of str to sequence of Path, optional
+        What a smear is read from, the picture first, where that is files which may be corrected.
 
     Notes
     -----
@@ -131,11 +134,13 @@ class SmearFolder(Sequence[Smear]):
         groups: Sequence[str] | None = None,
         class_names: Sequence[str] = ("red blood cell",),
         title: str = "smears",
+        files: Mapping[str, Sequence[Path]] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.groups = tuple(groups) if groups is not None else ("",) * len(self.names)
         self.class_names = tuple(class_names)
         self.title = title
+        self.files = files
         self._read = read
 
     def __len__(self) -> int:
@@ -164,4 +169,5 @@ class SmearFolder(Sequence[Smear]):
             groups=[self.groups[i] for i in positions],
             class_names=self.class_names,
             title=self.title,
+            files=self.files,
         )

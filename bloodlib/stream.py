@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from .gan.data import to_network
 from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
+from .sampler.writing import whole_seed
 from .smears import Smear, relabel
 from .synthesis import Synthesizer
 
@@ -84,6 +85,9 @@ class SyntheticSmears(IterableDataset):
             raise ValueError(f"length is {length}; allowed is 1 or more, or None for a stream without end")
         if (rank is None) != (world_size is None) or (rank is not None and not 0 <= rank < world_size):
             raise ValueError(f"rank is {rank} of {world_size}; needed are both, with 0 ≤ rank < world_size, or neither")
+        if style is not None:
+            synthesizer.styles.check(style)
+        seed = whole_seed(seed)
         self.synthesizer, self.shape, self.seed, self.length = synthesizer, tuple(shape), seed, length
         self.real, self.real_share, self.style, self.fast = real, real_share, style, fast
         self.transform = transform or to_tensors

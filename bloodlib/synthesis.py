@@ -21,10 +21,10 @@ from ._versions import versions
 from .camera import Camera
 from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
-from .gan.data import Labelled, fingerprint, label, resized, with_objects
+from .gan.data import Labelled, fingerprint, fitting_crops, label, resized, shortest_side_px, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
-from .gan.painting import find_styles
+from .gan.painting import check_features, find_styles
 from .gan.precision import is_first
 from .gan.styles import Styles, forms
 from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
@@ -136,8 +136,8 @@ class Synthesizer:
         Raises
         ------
         ValueError
-            If a setting does not exist, the folder holds something made otherwise, or the networks of
-            `start_from` are of another form.
+            If a setting does not exist, the folder holds something made otherwise, the networks of
+            `start_from` are of another form, or a smear is too small for any crop.
         BlockingIOError
             If another process is writing to the folder.
         bloodlib.gan.training.NonFiniteLossError
@@ -168,6 +168,7 @@ class Synthesizer:
                 return cls.load(found)
         with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
             smears = list(smears)
+            config = fitting_crops(config, shortest_side_px(smears))
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)
             objects = ObjectDatabase.fit(smears) if config.objects else None
             trainer = Trainer(
@@ -269,7 +270,7 @@ class Synthesizer:
         What `fit` gives with ``camera=True`` and otherwise the same settings, if pictures are compressed: the camera is
         measured last.
         """
-        smears = list(smears)
+        smears = smears if isinstance(smears, Sequence) else list(smears)
         data = fingerprint(smears, classes=self.config.cell_classes > 1)
         if data != self.about["data"]["fingerprint"]:
             raise ValueError(f"these smears are {data}, this painter was fitted on {self.about['data']['fingerprint']}")
@@ -332,7 +333,7 @@ class Synthesizer:
         rng : numpy.random.Generator
         style : int, optional
             Cluster of the cells' look; None draws.
-        features : float (n + 1, C), optional
+        features : float (n + 1, terms · C), optional
             Given instead of a style: those of `encode`, to paint a real mask in its own colours.
         objects : int32 (H, W), optional
             Incidental objects 1..m where no cell is, for a painter that knows them; none if not given.
@@ -361,8 +362,7 @@ class Synthesizer:
         if features is None or len(kinds) > count + 1:
             drawn, _ = self.styles.sample(rng, kinds, style, **forms(ids, len(kinds)))
         if features is not None:
-            if len(features) != count + 1:
-                raise ValueError(f"{len(features)} rows of features for {count} cells; needed is one more than cells")
+            check_features(features, count, self.styles.features.shape[1])
             drawn = np.vstack([features, drawn[count + 1 :]]) if drawn is not None else features
         means = torch.from_numpy(np.ascontiguousarray(drawn, dtype=np.float32))
         return self._taken(paint_instances(self.generator, ids, means, kinds, rng), drawn, rng)
@@ -497,7 +497,7 @@ class Synthesizer:
         Raises
         ------
         ValueError
-            If the folder holds another set.
+            Before anything is written: if the folder holds another set or anything else, or an argument is not allowed.
         BlockingIOError
             If another process is writing to it.
 
@@ -511,6 +511,6 @@ class Synthesizer:
         Where the layout lets cells overlap, coco.json holds every cell whole, what is seen of it and the
         hidden share (`bloodlib.sampler.writing.amodal_annotations`); instances/ holds what is seen.
         """
-        shape = tuple(int(side) for side in (shape or self.layout.config.shape))
+        shape = self.layout.config.shape if shape is None else shape
         shares = class_shares(classes, self.config.cell_classes)
         write_smears(self, folder, count, seed, shape, style, shares, workers, progress)

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
-from ._files import LOCK, alone_in, read_json, write_json
+from ._files import MANIFEST, alone_in, begun, write_json
 from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
-from .sampler.writing import amodal_annotations, amodal_coco
+from .sampler.requested import whole, whole_shape
+from .sampler.writing import amodal_annotations, amodal_coco, whole_seed
 
 if TYPE_CHECKING:
     from .synthesis import Synthesizer
@@ -36,12 +38,10 @@ def write_smears(
     progress: bool,
 ) -> None:
     """Write labelled synthetic smears; see `Synthesizer.write`."""
-    folder = Path(folder)
-    head = {"model": synthesizer.about["identity"], "seed": seed, "shape": list(shape), "style": style}
-    if shares is not None:
-        head["classes"] = shares.tolist()
-    with alone_in(folder):
-        done = _begun(folder, head)
+    folder, count, head = Path(folder), _whole_count(count), _head(synthesizer, seed, shape, style, shares)
+    seed, shape = head["seed"], tuple(head["shape"])
+    with alone_in(folder, partial(begun, folder, head, "smears")) as done:
+        write_json(folder / MANIFEST, {**head, "smears": done})
         alone = effective_n_jobs(workers) == 1
         size = 1 if alone else max(1, min(_LARGEST, (count - len(done)) // (_CHUNKS * effective_n_jobs(workers))))
         chunks = [range(first, min(first + size, count)) for first in range(len(done), count, size)]
@@ -51,7 +51,7 @@ def write_smears(
         with memory_kept(), shown as bar:
             for written in run(delayed(_write_some)(chunk, *given) for chunk in chunks):
                 done += written
-                write_json(folder / "manifest.json", {**head, "smears": done})
+                write_json(folder / MANIFEST, {**head, "smears": done})
                 bar.update(len(written))
         _write_coco(synthesizer, folder, done, shape, style, shares)
     crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
@@ -64,19 +64,39 @@ def write_smears(
         )
 
 
-def _begun(folder: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what the manifest of a set that was begun lists; refuse a folder that holds anything else."""
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        content = read_json(manifest)
-        done = content.pop("smears")
-        if content != head:
-            raise ValueError(f"{manifest}: says {content}, asked for is {head}; write to another folder")
-        return done
-    if any(path.name != LOCK for path in folder.iterdir()):
-        raise ValueError(f"{folder}: is not empty and holds no {manifest.name}; write to another folder")
-    write_json(manifest, {**head, "smears": []})
-    return []
+def begun_smears(
+    synthesizer: Synthesizer,
+    folder: str | os.PathLike[str],
+    seed: int,
+    shape: tuple[int, int],
+    style: int | None,
+    shares: np.ndarray | None,
+) -> list[dict[str, Any]]:
+    """Give what is listed of a set that was begun in a folder, as `write_smears` goes on with it.
+
+    Raises
+    ------
+    ValueError
+        If seed, shape or style are not what is allowed, or the folder holds anything else.
+    """
+    return begun(Path(folder), _head(synthesizer, seed, shape, style, shares), "smears")
+
+
+def _head(
+    synthesizer: Synthesizer, seed: int, shape: tuple[int, int], style: int | None, shares: np.ndarray | None
+) -> dict[str, Any]:
+    """Give what decides a set, as its manifest has it."""
+    synthesizer.styles.check(style)
+    settings = {"seed": whole_seed(seed), "shape": list(whole_shape(shape)), "style": style}
+    mix = {} if shares is None else {"classes": shares.tolist()}
+    return {"model": synthesizer.about["identity"], **settings, **mix}
+
+
+def _whole_count(count: Any) -> int:
+    number = whole(count)
+    if number is None or number < 1:
+        raise ValueError(f"count={count!r}: a whole number of 1 or more is needed")
+    return number
 
 
 def _write_some(

@@ -150,6 +150,7 @@ def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp
         ("-n", "0", "whole number of at least 1"),
         ("--size", "9", "WIDTHxHEIGHT"),
         ("--workers", "0", "-1 for every core"),
+        ("--seed", "-1", "no seed; write a whole number of 0 or more"),
         ("--variant", "second", "choose from"),
     ],
 )
@@ -306,9 +307,15 @@ def test_a_dry_run_of_generate_counts_what_is_there(capsys, tmp_path):
     arguments = ["generate", bloodlib.released()[0], "-n", "9", "-o", str(tmp_path), "--dry-run"]
     assert cli.main(arguments) == 0
     assert "would write 9 smears of 640×480 px" in capsys.readouterr().out
-    (tmp_path / "manifest.json").write_text('{"smears": [{}, {}]}')
+    head = {"model": bloodlib.Synthesizer.load(arguments[1]).about["identity"], "shape": [480, 640], "style": None}
+    (tmp_path / "manifest.json").write_text(json.dumps({**head, "seed": 0, "smears": [{}, {}]}))
     assert cli.main(arguments) == 0
     assert "would write 7 smears" in capsys.readouterr().out
+    assert cli.main([*arguments, "--seed", "1"]) == 1
+    assert "says {'model'" in capsys.readouterr().err
+    (tmp_path / "manifest.json").write_text('{"seed": 0, "shape": [480, 640], "masks": []}')
+    assert cli.main(arguments) == 1
+    assert "is not that of a set of smears" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
@@ -320,7 +327,132 @@ def test_a_set_is_converted_with_its_boxes(smears, tmp_path):
     for before, after in zip(bloodlib.load(smears), bloodlib.load(out), strict=True):
         assert np.array_equal(before.instances, after.instances)
         assert len(read_voc(out / "annotations" / f"{after.name}.xml").labels) == after.count
+    assert not (out / ".converting.json").exists()
+    for more in ([], ["--dry-run"]):
+        assert cli.main(["data", "convert", str(smears), "-o", str(out), *more]) == 1
+
+
+@pytest.mark.parametrize("stopped_at", ["masks", "boxes"])
+def test_a_conversion_that_was_stopped_is_begun_anew_also_without_the_smear_at_fault(
+    smears, stopped_at, tmp_path, monkeypatch, capsys
+):
+    import bloodlib.io
+
+    name = "write_folder" if stopped_at == "masks" else "write_voc"
+    write, out, convert = getattr(bloodlib.io, name), tmp_path / "out", ["data", "convert", str(smears)]
+
+    def stopped(*given, **options):
+        write(*given, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bloodlib.io, name, stopped)
+    assert cli.main([*convert, "--voc", "-o", str(out)]) == 130
+    monkeypatch.setattr(bloodlib.io, name, write)
+    for kind in ("images", "instances"):
+        sorted((smears / kind).iterdir())[0].unlink()
+    assert cli.main([*convert, "-o", str(out)]) == 0
+    assert cli.main([*convert, "-o", str(tmp_path / "whole")]) == 0
+    listed = [sorted(str(p.relative_to(x)) for p in x.rglob("*") if p.is_file()) for x in (out, tmp_path / "whole")]
+    assert listed[0] == listed[1]
+    for path in listed[0]:
+        assert (out / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+
+
+def test_a_conversion_keeps_the_parts_of_a_folder(smears, tmp_path, capsys):
+    parted(smears)
+    for part, out in (("all", tmp_path / "all"), ("test", tmp_path / "some")):
+        assert cli.main(["data", "convert", str(smears), "--split", part, "-o", str(out)]) == 0
+        assert "coco.json, splits.json" in capsys.readouterr().out
+    for part in ("fit", "validation", "test"):
+        assert bloodlib.load(tmp_path / "all", split=part).names == bloodlib.load(smears, split=part).names
+    assert bloodlib.load(tmp_path / "some", split="test").names == bloodlib.load(tmp_path / "some").names
+
+
+@pytest.mark.parametrize("mark", ['{"set": "another", "smears": []}', "[]"])
+def test_a_conversion_of_another_set_is_not_gone_on_with(smears, mark, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".converting.json").write_text(mark)
     assert cli.main(["data", "convert", str(smears), "-o", str(out)]) == 1
+    assert "convert to another folder" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [".converting.json"]
+
+
+def parted(smears):
+    """Say which of the four smears are for tests."""
+    names = sorted(path.stem for path in (smears / "images").iterdir())
+    (smears / "splits.json").write_text(json.dumps({"fit": names[:2], "validation": names[2:3], "test": names[3:]}))
+
+
+@pytest.mark.parametrize(("command", "number"), [("fit", 2), ("masks", 2), ("data convert", 4)])
+def test_commands_take_the_part_that_is_theirs_of_a_folder_with_splits(smears, command, number, tmp_path, capsys):
+    arguments = [*command.split(), str(smears), "-o", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main(arguments) == 0
+    assert " 4 smears" in capsys.readouterr().out, "without splits.json a folder is taken whole"
+    parted(smears)
+    assert cli.main(arguments) == 0
+    assert f" {number} smears" in capsys.readouterr().out
+    assert cli.main([*arguments, "--split", "test"]) == 0
+    assert " 1 smears" in capsys.readouterr().out
+
+
+def test_the_table_of_a_folder_with_splits_is_that_of_its_training_smears(smears, capsys):
+    parted(smears)
+    assert cli.main(["data", "describe", str(smears)]) == 0
+    expected = bloodlib.describe(bloodlib.load(smears, split="train"))
+    assert f"{expected.count_mean:.1f}" in capsys.readouterr().out.splitlines()[0].split()
+
+
+def test_a_set_is_not_loaded_whole_because_a_folder_has_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phantom").mkdir()
+    assert cli.main(["masks", "phantom", "-o", "out", "--dry-run"]) == 0
+    assert f"would measure {len(bloodlib.load('phantom', split='fit'))} smears" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "default"), [("fit", "fit"), ("masks", "fit"), ("data describe", "train")])
+def test_the_help_names_the_part_that_is_taken(command, default, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    assert f"or all (default {default}; all of a folder without splits.json)" in page
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_masks_never_replace_what_somebody_has_drawn(smears, more, capsys):
+    before = {path: path.read_bytes() for path in smears.rglob("*") if path.is_file()}
+    assert cli.main(["masks", str(smears), "-n", "1", "-o", str(smears), *more]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in smears.rglob("*") if path.is_file()} == before
+
+
+def test_masks_of_another_seed_are_refused_before_anything_is_measured(smears, tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text('{"seed": 0, "shape": [300, 480], "masks": []}')
+    monkeypatch.setattr(bloodlib.MaskGenerator, "fit", lambda *_, **__: pytest.fail("it measures"))
+    assert cli.main(["masks", str(smears), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert cli.main(["masks", str(smears), "-o", str(tmp_path / "out"), "--seed", "1"]) == 1
+    assert "asked for is {'seed': 1}" in capsys.readouterr().err
+
+
+def test_a_plan_says_that_crops_shrink_and_refuses_smears_that_are_too_small(smears, tmp_path, capsys):
+    plan = ["fit", "phantom", "--profile", "laptop", "-o", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main([*plan, "--size", "90x70"]) == 0
+    assert "crops are 64 px wide instead of 256 px, since a smear has a side of 70 px" in capsys.readouterr().out
+    for path in smears.glob("*/*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:30])
+    plan[1] = str(smears)
+    assert cli.main(plan) == 1
+    assert "needed are 32 px at least" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_evaluate_writes_no_scores(tmp_path, capsys):
+    arguments = ["evaluate", "found", "truth", "--json", str(tmp_path / "scores.json"), "--dry-run"]
+    assert cli.main(arguments) == 0
+    assert f"would score the masks in found against those in truth and write the scores to {tmp_path}" in (
+        capsys.readouterr().out
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_completion_knows_commands_and_options(tmp_path):

@@ -126,12 +126,14 @@ def test_generate_killed_at_any_instant_ends_as_an_unbroken_one(synth, tmp_path)
 
 
 def test_masks_killed_in_the_middle_are_whole_and_made_again(synth, tmp_path):
-    synth.layout.write(tmp_path / "whole", COUNT, 0, SHAPE)
-    killed(synth.layout.write, tmp_path / "broken", 200, 0, (300, 400), after_s=0.5)
-    for path in (tmp_path / "broken").glob("instances/[!.]*"):
+    whole, broken, asked = tmp_path / "whole", tmp_path / "broken", (20 * COUNT, 0, (96, 128))
+    began = time.perf_counter()
+    synth.layout.write(whole, *asked)
+    killed(synth.layout.write, broken, *asked, after_s=(time.perf_counter() - began) / 2)
+    for path in broken.glob("instances/[!.]*"):
         read_instances(path)
-    synth.layout.write(tmp_path / "again", COUNT, 0, SHAPE)
-    assert files(tmp_path / "again") == files(tmp_path / "whole")
+    synth.layout.write(broken, *asked)
+    assert files(broken) == files(whole)
 
 
 # --- Table 2
@@ -241,6 +243,33 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(synth, tmp_
     first.join()
     synth.write(tmp_path / "out", 1, 0, SHAPE)
     assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_nothing_is_tidied_in_a_folder_that_is_refused(synth, tmp_path):
+    (tmp_path / "deep").mkdir()
+    kept = [tmp_path / ".partial-chapter1.txt", tmp_path / "deep" / ".partial-thesis.txt"]
+    for path in (*kept, tmp_path / "notes.txt"):
+        path.write_text("three years of work")
+    for write in (synth.write, synth.layout.write):
+        with pytest.raises(ValueError, match="is not empty"):
+            write(tmp_path, 1, 0, SHAPE)
+    assert all(path.is_file() for path in kept)
+
+
+def test_only_files_that_a_killed_process_left_are_tidied_up(synth, tmp_path):
+    left = [tmp_path / "out" / name for name in (".partial-0a_b1c2d.json", "images/.partial-abcdefgh.png")]
+    mine = tmp_path / "out" / "deep" / ".partial-abcdefgh.png"
+    (tmp_path / "out" / ".partial-release0").mkdir(parents=True)
+    for path in (*left, mine):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with alone_in(tmp_path / "out"):
+        assert not any(path.exists() for path in left)
+    assert mine.is_file()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".partial-abcdefgh.json").touch()
+    synth.write(tmp_path / "killed", 1, 0, SHAPE)
+    assert not list((tmp_path / "killed").rglob(".*"))
 
 
 def test_what_never_began_leaves_no_folder(tmp_path):

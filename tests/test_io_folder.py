@@ -15,6 +15,7 @@ from bloodlib.io import (
     LabelWarning,
     check_folder,
     read_folder,
+    read_splits,
     write_coco,
     write_folder,
     write_image,
@@ -97,6 +98,40 @@ def test_classes_groups_and_class_names_come_back(tmp_path):
     assert (smears.class_names, smears.groups) == (("red", "white"), ("s1", "s2"))
     assert [smear.classes.tolist() for smear in smears] == [[0, 1, 0], [1, 1, 0]]
     assert [smear.group for smear in smears] == ["s1", "s2"]
+    assert check_folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["key", "count"])
+def test_classes_that_cannot_be_told_are_an_error_and_not_all_the_first(tmp_path, change):
+    write_folder(tmp_path, [make("a", np.array([0, 1, 0]))], ("red", "white"))
+    content = json.loads((tmp_path / "coco.json").read_text())
+    if change == "key":  # as the programs of others write it
+        for annotation in content["annotations"]:
+            del annotation["instance"]
+    else:  # the mask has a cell more than the file
+        del content["annotations"][2]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    [finding] = check_folder(tmp_path)
+    assert finding.is_error
+    assert "coco.json: the annotations of 'a.png' do not say which cell each is (the key \"instance\"" in finding.text
+    with pytest.warns(LabelWarning, match="every cell counts as 'red'"):
+        assert read_folder(tmp_path)[0].classes.tolist() == [0, 0, 0]
+
+
+def test_images_without_classes_beside_others_that_have_them_are_named(tmp_path):
+    write_folder(tmp_path, [make("a", np.array([0, 1, 0]))], ("red", "white"))
+    write_smear(tmp_path, make("b"))
+    [finding] = check_folder(tmp_path)
+    assert not finding.is_error  # a set that is being written is so, too
+    assert "coco.json: does not name 1 of the images (b), so every cell of theirs counts as 'red'" in finding.text
+
+
+def test_where_there_is_one_class_nothing_has_to_say_which_cell_is_which(tmp_path):
+    write_folder(tmp_path, [make("a")])
+    content = json.loads((tmp_path / "coco.json").read_text())
+    for annotation in content["annotations"]:
+        del annotation["instance"]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
     assert check_folder(tmp_path) == []
 
 
@@ -248,7 +283,71 @@ def test_all_problems_are_listed_at_once(folder):
     assert len(found) == 5
 
 
+def test_a_background_of_another_colour_is_reported(folder):
+    as_colours(folder)
+    cells = make("b").instances
+    colours = np.array([[255] * 3, [200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+    write_image(folder / "masks" / "b.png", colours[cells])
+    [finding] = check_folder(folder)
+    assert finding.is_error
+    assert "b.png: one region covers 100% of the picture's border and is read as a cell" in finding.text
+    assert "read_colours(file, background=(255, 255, 255))" in finding.text
+
+
+def test_a_picture_that_viewers_turn_is_refused_from_its_header(folder, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    (folder / "images" / "b.png").unlink()
+    Image.fromarray(make("b").image).save(folder / "images" / "b.jpg", exif=exif)
+    refused(folder, r"b\.jpg: its EXIF Orientation is 3.*needed is 1.*exif_transpose")
+    monkeypatch.setattr("bloodlib.io.folder.read_image", lambda path: 1 / 0)
+    with pytest.raises(ValueError, match="Orientation is 3"):
+        read_folder(folder)
+
+
 # --- writing
+
+
+def test_class_names_are_those_of_the_set_that_is_written(tmp_path):
+    smears = [make("a", np.array([0, 1, 0]), "s1"), make("b", np.array([1, 1, 0]), "s2"), make("c")]
+    write_folder(tmp_path / "first", smears, ("red", "white"))
+    write_folder(tmp_path / "second", read_folder(tmp_path / "first")[:2])
+    again = read_folder(tmp_path / "second")
+    assert (again.class_names, again.names, again.groups) == (("red", "white"), ("a", "b"), ("s1", "s2"))
+    assert [smear.classes.tolist() for smear in again] == [[0, 1, 0], [1, 1, 0]]
+    write_coco(tmp_path / "again.json", again)
+    assert json.loads((tmp_path / "again.json").read_text())["categories"][1]["name"] == "white"
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")])
+def test_a_list_with_a_bad_smear_is_refused_before_anything_is_written(tmp_path, names):
+    smears = [make(names[0]), make(names[1], np.array([0, 4, 0]))]
+    with pytest.raises(ValueError, match=r"classes 0 to 4, but 1 class names are given|comes twice"):
+        write_folder(tmp_path / "set", smears)
+    assert not (tmp_path / "set").exists()
+
+
+def test_of_a_stream_the_bad_smear_itself_is_not_written(tmp_path):
+    smears = [make("a"), make("b", np.array([0, 4, 0]))]
+    with pytest.raises(ValueError, match="name each class"):
+        write_folder(tmp_path, iter(smears))
+    assert sorted(path.stem for path in tmp_path.rglob("*.png")) == ["a", "a"]
+
+
+def test_splits_go_along(folder, tmp_path):
+    assert read_splits(folder) == {}
+    parts = {"fit": ["c"], "validation": ["a"], "test": ["b"]}
+    (folder / "splits.json").write_text(json.dumps(parts | {"groups": {"a": "s1", "b": "s2", "c": "s3"}}))
+    assert read_splits(folder) == parts
+    write_folder(tmp_path / "all", read_folder(folder), splits=read_splits(folder))
+    assert read_splits(tmp_path / "all") == parts
+    assert bloodlib.load(tmp_path / "all", "train").groups == ("s1", "s3")
+    write_folder(tmp_path / "some", read_folder(folder)[:2], splits=parts)
+    assert read_splits(tmp_path / "some") == {"validation": ["a"], "test": ["b"]}
+    assert check_folder(tmp_path / "some") == []
+    with pytest.raises(ValueError, match="splits has the parts train; allowed are fit, validation, test"):
+        write_folder(tmp_path / "none", read_folder(folder), splits={"train": ["a"]})
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_write_that_fails_leaves_what_was_there(folder, monkeypatch):
@@ -278,11 +377,41 @@ def test_names_with_dots_come_back(tmp_path):
 def test_what_is_left_out_of_coco_is_a_warning(folder):
     as_coco(folder)
     content = json.loads((folder / "coco.json").read_text())
-    content["annotations"][0]["iscrowd"] = 1
+    two_pieces = {"size": list(SHAPE), "counts": [0, 40, 80, 40, 40 * 60 - 160]}
+    content["annotations"][0] |= {"iscrowd": 1, "segmentation": two_pieces}
     (folder / "coco.json").write_text(json.dumps(content))
     [finding] = check_folder(folder)
     assert not finding.is_error
     assert "annotation 1 of image 'a.png' is a crowd region" in finding.text
+
+
+def test_brush_masks_that_cvat_calls_crowds_are_an_error(folder):
+    as_coco(folder)
+    content = json.loads((folder / "coco.json").read_text())
+    for annotation in content["annotations"][:2]:
+        annotation["iscrowd"] = 1
+    (folder / "coco.json").write_text(json.dumps(content))
+    [finding] = check_folder(folder)
+    assert finding.is_error
+    assert "image 'a.png' 2 annotations (1, 2) are left out as crowd regions" in finding.text
+    assert "CVAT writes this for every brush mask, so set iscrowd to 0" in finding.text
+
+
+def test_an_image_all_of_whose_annotations_are_left_out_is_not_called_bare(folder):
+    as_coco(folder)
+    content = json.loads((folder / "coco.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = int(annotation["image_id"] == 1)
+    (folder / "coco.json").write_text(json.dumps(content))
+    with (
+        pytest.warns(LabelWarning, match="3 annotations"),
+        pytest.raises(ValueError, match=r"'a\.png' has no cell left: 3 of its 3 .* set iscrowd to 0"),
+    ):
+        bloodlib.load(folder)[0]
+    assert sum("has no cell left" in text for text in errors(folder)) == 1
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 1]
+    (folder / "coco.json").write_text(json.dumps(content))
+    refused(folder, r"'a\.png' has no cell; annotate its cells")
 
 
 @pytest.mark.real

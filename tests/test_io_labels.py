@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageOps
+from scipy.ndimage import label as scipy_label
 from skimage import io as skio
 
 import bloodlib
@@ -23,6 +24,7 @@ from bloodlib.io import (
     write_image,
     write_instances,
 )
+from bloodlib.io.images import image_size
 from bloodlib.io.labels import merged_cells
 from bloodlib.smears import relabel
 
@@ -59,6 +61,34 @@ def test_image_comes_back_and_outside_readers_agree(tmp_path, image):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
     np.testing.assert_array_equal(skio.imread(tmp_path / "a.png"), image)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], image)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_a_picture_that_viewers_turn_is_refused(tmp_path, image, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(image).save(path, exif=exif)
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=rf"a\.{suffix}: its EXIF Orientation is {orientation}.*exif_transpose"):
+            read(path)
+    ImageOps.exif_transpose(Image.open(path)).save(tmp_path / f"b.{suffix}")  # the way out that is named
+    assert read_image(tmp_path / f"b.{suffix}").shape[:2] in (image.shape[:2], image.shape[1::-1])
+
+
+@pytest.mark.parametrize("orientation", [None, 0, 1, 9, b"Exif\0\0damaged"])
+def test_pictures_that_nobody_turns_are_read(tmp_path, image, orientation):
+    exif = orientation
+    if not isinstance(orientation, bytes):
+        exif = Image.Exif()
+        exif[0x010F] = "maker"
+        if orientation is not None:
+            exif[0x0112] = orientation
+    Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+    Image.fromarray(image).save(tmp_path / "a.jpg", exif=exif)
+    assert image_size(tmp_path / "a.jpg") == image.shape[:2]
 
 
 def test_palette_image_is_resolved_to_its_colours(tmp_path):
@@ -197,6 +227,73 @@ def test_semantic_mask_among_labels_is_pointed_out(tmp_path):
         read_instances(tmp_path / "a.png")
 
 
+def merged(case):
+    """Label images in which one id stands for many cells, as careless saving makes them."""
+    cells = many_cells()
+    if case == "wrapped":  # as ids above 255 in 8 bits
+        return cells % 32
+    if case == "saturated":
+        return np.minimum(cells, 20)
+    for row in range(20, 240, 40 if case == "two kinds, touching" else 240):
+        cells[row - 3 : row + 3, 20:60] = cells[row - 3 : row + 3, 180:220] = 1  # joins two cells
+    return np.where(cells > 0, 1 + (np.arange(320) > 160), 0)
+
+
+@pytest.mark.parametrize("case", ["wrapped", "saturated", "two kinds", "two kinds, touching"])
+def test_ids_that_stand_for_cells_far_apart_are_reported(tmp_path, case):
+    write_instances(tmp_path / "a.png", merged(case))
+    with pytest.warns(LabelWarning, match=r"a\.png: the id \d+ lies in \d+ places of a cell's size, .* far apart"):
+        read_instances(tmp_path / "a.png")
+
+
+def test_cells_in_pieces_are_not_reported(tmp_path):
+    cells = many_cells()
+    cells[cells > 40] = 0
+    cells[33:37, :170] = 0  # a scratch cuts a row of cells
+    rows, columns = np.indices(cells.shape)
+    cells[np.abs(rows - 60 - (columns - 60) / 3) < 7] = 41  # a long cell lies over others, whose parts look out
+    cells[220, 300:302] = 1  # a crumb far away
+    cells[(rows - 180) ** 2 + (columns - 230) ** 2 < 40**2] = 42  # a white cell, and a red one right across it
+    cells[np.abs(rows - 180) < 15] = 43
+    write_instances(tmp_path / "a.png", cells)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_instances(tmp_path / "a.png").max() == np.unique(cells).size - 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("large", [20, 45])
+def test_cells_hidden_in_part_by_others_are_not_reported(tmp_path, seed, large):
+    rng = np.random.default_rng(seed)
+    cells = np.zeros((480, 640), np.int32)
+    for k in range(1, 200):
+        radius = large if k % 9 == 0 else 8 if k % 3 == 0 else 20
+        centre = (int(rng.integers(640)), int(rng.integers(480)))
+        cv2.ellipse(cells, centre, (radius, round(radius * 0.8)), float(rng.integers(180)), 0, 360, k, -1)
+    assert sum(scipy_label(cells == k)[1] > 1 for k in range(1, 200)) > 10, "cells are cut"
+    write_instances(tmp_path / "a.png", cells)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_instances(tmp_path / "a.png")
+
+
+def test_sixteen_bit_colour_is_no_label_image(tmp_path):
+    ids = (discs((30, 50), (14, 14, 9), (14, 36, 9)) * 300).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([ids] * 3))
+    with pytest.raises(ValueError, match=r"a\.png: the label mask has several channels of 16 bits, .* as grey"):
+        read_instances(tmp_path / "a.png")
+    Image.fromarray(np.dstack([(ids // 100).astype(np.uint8)] * 3)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_instances(tmp_path / "a.png"), ids // 300)
+
+
+def test_a_mask_without_a_cell_is_read_where_it_may_be_empty(tmp_path):
+    write_instances(tmp_path / "a.png", np.zeros((4, 6), np.int32))
+    read = read_instances(tmp_path / "a.png", empty=True)
+    assert (read.dtype, read.shape, read.any()) == (np.int32, (4, 6), False)
+    with pytest.raises(ValueError, match="holds no cell"):
+        read_instances(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("reader", [read_instances, read_colours])
 def test_mask_saved_as_jpeg_is_refused(tmp_path, reader):
     cells = many_cells()
@@ -230,6 +327,24 @@ def test_background_is_a_choice():
     cells = discs((30, 30), (14, 14, 9))
     white = np.where(cells[..., None] > 0, np.uint8(0), np.uint8(255)).repeat(3, axis=2)
     np.testing.assert_array_equal(colours_to_instances(white, background=(255, 255, 255)), cells)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_background_that_is_neither_black_nor_transparent_is_reported(tmp_path, crowded):
+    cells = discs((30, 60), (14, 14, 9), (16, 44, 10))
+    if crowded:  # little of the border is background, but no pixel is black
+        cells[:, :25] = cells[:, 35:] = 0
+        cells[:, :25], cells[:, 35:] = 1, 2
+    write_image(tmp_path / "a.png", np.array([[255] * 3, [200, 0, 0], [0, 0, 200]], np.uint8)[cells])
+    with pytest.warns(LabelWarning, match=r"a\.png: one region covers \d+% of the picture's border.*the background"):
+        read_colours(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_colours(tmp_path / "a.png", background=(255, 255, 255)), cells)
+
+
+def test_a_cell_that_fills_the_picture_is_no_background(tmp_path):
+    cells = discs((30, 30), (14, 14, 19))
+    write_image(tmp_path / "a.png", paint(cells, (200, 0, 0)))
+    np.testing.assert_array_equal(read_colours(tmp_path / "a.png"), cells)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])

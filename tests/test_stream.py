@@ -186,3 +186,11 @@ def test_a_sample_comes_as_tensors(smears):
     one = to_tensors(smears[0])
     assert torch.equal(one["instances"], torch.from_numpy(smears[0].instances.astype(np.int64)))
     assert one["image"][:, 0, 0].tolist() == pytest.approx((smears[0].image[0, 0] / 127.5 - 1).tolist())
+
+
+@pytest.mark.parametrize(
+    ("option", "says"), [({"style": 99}, "style is 99; this painter has"), ({"seed": -1}, "seed=-1")]
+)
+def test_what_the_painter_cannot_draw_is_refused_at_once(synth, option, says):
+    with pytest.raises(ValueError, match=says):
+        SyntheticSmears(synth, SHAPE, **option)

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import bloodlib
-from bloodlib.gan.config import Stage
+from bloodlib.gan.config import Stage, preset
 from bloodlib.gan.training import Trainer
+from bloodlib.io import write_folder, write_instances
 from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
-from bloodlib.smears import SmearFolder
+from bloodlib.smears import Smear, SmearFolder, relabel
 from bloodlib.synthesis import Synthesizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::bloodlib.sampler.masks.CrowdedWarning")
@@ -137,8 +138,9 @@ def test_masks_are_painted_by_style_or_in_given_features(smears, synth):
     assert not np.array_equal(styled[0], styled[-1])
     with pytest.raises(ValueError, match="style is 99"):
         synth.paint(mask, np.random.default_rng(0), style=99)
-    with pytest.raises(ValueError, match="rows of features"):
-        synth.paint(mask, np.random.default_rng(0), features=features[1:])
+    for wrong in (features[1:], features[:, :2], np.repeat(features, 2, axis=1), features[:, 0]):
+        with pytest.raises(ValueError, match=rf"needed is \({smears[0].count + 1}, 3\): rows of features"):
+            synth.paint(mask, np.random.default_rng(0), features=wrong)
     with pytest.raises(ValueError, match="instances are float64"):
         synth.paint(mask.astype(float), np.random.default_rng(0))
 
@@ -171,6 +173,64 @@ def test_a_set_of_another_seed_or_other_files_are_not_mixed(synth, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("three years of work")
     with pytest.raises(ValueError, match="not empty"):
         synth.write(tmp_path / "mine", count=1, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"style": 99}, "style is 99; this painter has styles 0 to"),
+        ({"style": -3}, "style is -3"),
+        ({"seed": -1}, "seed=-1: a whole number of 0 or more"),
+        ({"count": 0}, "count=0: a whole number of 1 or more"),
+        ({"count": -1}, "count=-1: a whole number of 1 or more"),
+        ({"shape": (0, 5)}, "at least 1 each"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_folder_is_begun(synth, tmp_path, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        synth.write(tmp_path / "new", **{"count": 1, "seed": 0, **wrong})
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("style", [99, -3])
+def test_a_style_that_there_is_not_is_refused_also_where_masks_are_drawn_after_one_slide(smears, synth, style):
+    slides = replace(synth, layout=MaskGenerator.fit(smears, by_slide=True))
+    with pytest.raises(ValueError, match=f"style is {style}; this painter has styles 0 to"):
+        slides.sample(np.random.default_rng(0), style=style)
+
+
+@pytest.mark.parametrize("content", ['{"seed": 0, "masks": []}', "[]", '{"smears": 3}'])
+def test_a_manifest_of_something_else_is_refused(synth, tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match="is not that of a set of smears; write to another folder"):
+        synth.write(tmp_path, count=1, seed=0)
+
+
+def test_corrected_annotations_are_not_passed_over(smears, tmp_path):
+    write_folder(tmp_path / "mine", smears)
+    made = Synthesizer.fit(bloodlib.load(tmp_path / "mine"), folder=tmp_path / "model", **SETTINGS)
+    mine = bloodlib.load(tmp_path / "mine")
+    assert Synthesizer.fit(mine, folder=tmp_path / "model", **SETTINGS).about == made.about
+    assert made.with_camera(mine).camera is not None
+    corrected = relabel(np.where(mine[1].instances == 1, 0, mine[1].instances))[0]
+    write_instances(tmp_path / "mine" / "instances" / f"{mine[1].name}.png", corrected)
+    (tmp_path / "mine" / "coco.json").unlink()
+    with pytest.raises(ValueError, match="holds a model of other smears"):
+        Synthesizer.fit(bloodlib.load(tmp_path / "mine"), folder=tmp_path / "model", **SETTINGS)
+
+
+def test_small_smears_are_learnt_from_in_smaller_crops(smears, monkeypatch):
+    small = list(bloodlib.load("phantom", split="fit", shape=(130, 190))[:5])
+    settings = {**SETTINGS, "stages": (Stage(crop=256, steps=1), Stage(crop=64, steps=1))}
+    with pytest.warns(UserWarning, match="crops are 128 px wide instead of 256 px"):
+        made = Synthesizer.fit(small, **settings)
+    assert [stage.crop for stage in made.config.stages] == [128, 64]
+    asked = preset("smoke", **{key: value for key, value in settings.items() if key != "progress"})
+    assert made.about["identity"] == asked.digest(seed=0, data=made.about["data"]["fingerprint"])
+    monkeypatch.setattr(MaskGenerator, "fit", lambda *_, **__: pytest.fail("it measures before it looks at sizes"))
+    tiny = [Smear(x.image[:30], relabel(x.instances[:30])[0], name=x.name) for x in smears]
+    with pytest.raises(ValueError, match="a smear has a side of 30 px; needed are 32 px at least"):
+        Synthesizer.fit(tiny, **settings)
 
 
 def test_a_crowded_set_is_said_once_and_listed_in_the_manifest(synth, tmp_path, monkeypatch):

@@ -30,7 +30,8 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
     Raises
     ------
     ValueError
-        If the names of the two folders do not pair up, or a pair differs in size.
+        If the names of the two folders do not pair up, a pair differs in size, or a target holds no cell;
+        a prediction may hold none.
 
     Notes
     -----
@@ -44,8 +45,9 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
             f"{predictions} and {targets}: {len(unpaired)} masks are in one of them only, such as {unpaired[0]!r}; "
             "the same names are needed in both"
         )
-    pairs = [(read_instances(predicted[name]), read_instances(expected[name])) for name in sorted(expected)]
-    for name, (found, truth) in zip(sorted(expected), pairs, strict=True):
+    names = sorted(expected)
+    pairs = [(read_instances(predicted[name], empty=True), read_instances(expected[name])) for name in names]
+    for name, (found, truth) in zip(names, pairs, strict=True):
         if found.shape != truth.shape:
             raise ValueError(
                 f"{predicted[name]}: is {found.shape[1]}×{found.shape[0]} but its target is "

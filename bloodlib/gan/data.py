@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._files import sha256
 from ..incidental import find_objects
 from ..ink import without_ink
+from ..io.images import image_size
 from ..smears import Smear
 from .config import GanConfig, Stage
 from .networks import pad_sides
@@ -154,11 +157,17 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
 
     Notes
     -----
-    Covers the number and names of all smears, and image and instances of three of them (first,
-    middle, last): reading a set can mean deriving every mask, and a model is to be found at once.
+    Covers the number and names of all smears. Of a folder of files, whose annotations may be corrected, it covers
+    the bytes of them all; of other smears, image and instances of three (first, middle, last): reading a set can
+    mean deriving every mask, and a model is to be found at once.
     """
     names = getattr(smears, "names", None) or [smear.name for smear in smears]
     digest = hashlib.sha256(repr(list(names)).encode())
+    files = getattr(smears, "files", None)
+    if files:
+        every = dict.fromkeys(path for name in names for path in files[name])  # coco.json once
+        digest.update("".join(map(sha256, every)).encode())
+        return digest.hexdigest()[:16]
     for i in sorted({0, len(smears) // 2, len(smears) - 1}) if len(smears) else ():
         smear = smears[i]
         digest.update(repr(smear.instances.shape).encode())
@@ -167,6 +176,57 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
         if classes:
             digest.update(np.asarray(smear.classes, dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]
+
+
+def shortest_side_px(smears: Iterable[Smear]) -> int:
+    """Give the shortest side of any of some smears, from the headers of files where there are files.
+
+    Raises
+    ------
+    ValueError
+        If there are no smears.
+    """
+    files = getattr(smears, "files", None)
+    shapes = (image_size(files[x][0]) for x in smears.names) if files else (x.instances.shape for x in smears)
+    side = min(map(min, shapes), default=None)
+    if side is None:
+        raise ValueError("no smears to train on; give at least one")
+    return side
+
+
+def fitting_crops(config: GanConfig, side_px: int) -> GanConfig:
+    """Give a configuration whose crops fit into all smears.
+
+    Parameters
+    ----------
+    config : GanConfig
+    side_px : int
+        Shortest side of the smears.
+
+    Raises
+    ------
+    ValueError
+        If no crop is small enough.
+
+    Warns
+    -----
+    UserWarning
+        If crops become smaller.
+    """
+    stages = []
+    for stage in config.stages:
+        side = side_px if stage.shape is None else min(stage.shape)
+        most = side - side % 16  # as `GanConfig` asks of a crop
+        if stage.crop and most < stage.crop:
+            if most < 32:
+                raise ValueError(f"a smear has a side of {side} px; needed are 32 px at least, for a crop of it")
+            warnings.warn(
+                f"crops are {most} px wide instead of {stage.crop} px, since a smear has a side of {side} px",
+                stacklevel=3,
+            )
+            stage = replace(stage, crop=most)
+        stages.append(stage)
+    return replace(config, stages=tuple(stages))
 
 
 class Crops:

@@ -45,6 +45,16 @@ def find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig,
     )
 
 
+def check_features(features: np.ndarray, cells: int, width: int) -> None:
+    """Refuse, by ValueError, features that are not `width` numbers for the background and for each cell."""
+    found = np.shape(features)
+    if found != (cells + 1, width):
+        raise ValueError(
+            f"features are of shape {found}; needed is ({cells + 1}, {width}): rows of features for the background "
+            f"and {cells} cells, as `encode` gives them"
+        )
+
+
 def _border_ids(instances: np.ndarray) -> np.ndarray:
     """List the cells and objects that the border cuts."""
     edges = (instances[0], instances[-1], instances[:, 0], instances[:, -1])

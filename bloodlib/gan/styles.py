@@ -131,6 +131,11 @@ class Styles:
     def __len__(self) -> int:
         return max(len(centres) for centres in self._cell_centres)
 
+    def check(self, style: int | None) -> None:
+        """Refuse, by ValueError, a style that is neither None nor the number of a cluster."""
+        if style is not None and not 0 <= style < len(self):
+            raise ValueError(f"style is {style}; this painter has styles 0 to {len(self) - 1}")
+
     @property
     def _cell_centres(self) -> tuple[np.ndarray, ...]:
         return self.centres[CELL : CELL + self.cell_classes]
@@ -224,7 +229,13 @@ class Styles:
             Smears come as often as they have cells of this cluster; all alike if not given.
         class_shares : float (cell_classes,), optional
             Of the cells that are to be painted: smears that have more of these classes come more often.
+
+        Raises
+        ------
+        ValueError
+            If there is no such cluster.
         """
+        self.check(style)
         shares = self.shares
         weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
         if class_shares is not None:
@@ -269,8 +280,7 @@ class Styles:
         ValueError
             If there is no such cluster, or an instance is of a class that no smear had.
         """
-        if style is not None and not 0 <= style < len(self):
-            raise ValueError(f"style is {style}; this painter has styles 0 to {len(self) - 1}")
+        self.check(style)
         if np.ndim(kinds) == 0:
             kinds = np.minimum(np.arange(int(kinds) + 1), CELL)
         for k in np.unique(kinds):

@@ -6,6 +6,7 @@ from .coco import CocoFile, read_coco, write_coco
 from .folder import Finding, check_folder, read_folder, write_folder, write_smear
 from .images import DataWarning, LabelWarning, read_image, write_image
 from .labels import colours_to_instances, read_colours, read_instances, write_instances
+from .splits import read_splits
 from .voc import VocBoxes, read_voc, write_voc
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "read_folder",
     "read_image",
     "read_instances",
+    "read_splits",
     "read_voc",
     "write_coco",
     "write_folder",

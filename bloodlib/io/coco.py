@@ -1,24 +1,22 @@
-"""Instance masks as COCO JSON (polygons or run lengths), by way of faster-coco-eval."""
+"""Instance masks as COCO JSON."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
-from faster_coco_eval.core import mask as rle
 from scipy import ndimage
-from skimage.measure import find_contours
 
 from .._files import read_json, write_json
-from ..smears import Smear, relabel
-from .images import MOST_PIXELS, DataWarning
+from ..smears import Smear, SmearFolder, relabel
+from .images import MOST_PIXELS, DataWarning, LabelWarning
+from .segmentations import as_polygons, rasterise, run_lengths
 
 
 @dataclass(frozen=True)
@@ -46,21 +44,24 @@ class CocoFile:
         Raises
         ------
         ValueError
-            If the image has no cell, or an annotation has no usable segmentation at all.
+            If the image has no cell, none is left, or one has no usable segmentation at all.
 
         Warns
         -----
         DataWarning
             For each annotation left out: empty, wholly hidden under later ones, or a crowd region.
+        LabelWarning
+            If crowd regions look like single cells: run lengths of one connected piece.
         """
         rows, columns = self.sizes[name]
         instances, classes = np.zeros((rows, columns), np.int32), []
+        crowds = [entry for entry in self._annotations[name] if entry.get("iscrowd")]
+        self._tell_of(crowds, name)
         for entry in self._annotations[name]:
-            what = f"{self.path}: annotation {entry.get('id')} of image {self.files[name]!r}"
             if entry.get("iscrowd"):
-                warnings.warn(f"{what} is a crowd region, not one cell; it is left out", DataWarning, stacklevel=2)
                 continue
-            box, cell = _rasterise(what, entry, rows, columns)
+            what = self._what(entry, name)
+            box, cell = rasterise(what, entry, rows, columns)
             if not cell.any():
                 warnings.warn(f"{what} covers no pixel; it is left out", DataWarning, stacklevel=2)
                 continue
@@ -76,10 +77,36 @@ class CocoFile:
                 stacklevel=2,
             )
         if not seen.any():
-            raise ValueError(
-                f"{self.path}: image {self.files[name]!r} has no cell; annotate its cells, or remove the image"
-            )
+            why = "; annotate its cells, or remove the image"
+            if self._annotations[name]:
+                why = (
+                    f" left: {len(crowds)} of its {len(self._annotations[name])} annotations are crowd regions "
+                    "(iscrowd 1), the rest cover no pixel; set iscrowd to 0 where it is one cell, or outline its cells"
+                )
+            raise ValueError(f"{self.path}: image {self.files[name]!r} has no cell{why}")
         return relabel(instances)[0], np.asarray(classes, dtype=np.int64)[seen]
+
+    def _what(self, entry: dict[str, Any], name: str) -> str:
+        return f"{self.path}: annotation {entry.get('id')} of image {self.files[name]!r}"
+
+    def _tell_of(self, crowds: list[dict[str, Any]], name: str) -> None:
+        """Warn of the crowd regions of an image; those that look like single cells are told of together."""
+        single = []
+        for entry in crowds:
+            if _is_one_piece(entry, *self.sizes[name]):
+                single.append(str(entry.get("id")))
+                continue
+            text = f"{self._what(entry, name)} is a crowd region, not one cell; it is left out"
+            warnings.warn(text, DataWarning, stacklevel=3)
+        if single:
+            first = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
+            warnings.warn(
+                f"{self.path}: in image {self.files[name]!r} {len(single)} annotations ({first}) are left out as crowd "
+                "regions (iscrowd 1), though each is one piece; CVAT writes this for every brush mask, so set iscrowd "
+                "to 0 where it is one cell",
+                LabelWarning,
+                stacklevel=3,
+            )
 
     def numbered_classes(self, name: str, count: int) -> np.ndarray | None:
         """Give the class of instance 1..count where `write_coco` numbered them, else None."""
@@ -89,68 +116,15 @@ class CocoFile:
         return np.array([classes[k] for k in range(1, count + 1)], dtype=np.int64)
 
 
-def _rasterise(what: str, entry: dict[str, Any], rows: int, columns: int) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Give the box of a cell, and which pixels of the box are the cell's."""
-    shape = entry.get("segmentation")
+def _is_one_piece(entry: dict[str, Any], rows: int, columns: int) -> bool:
+    """Tell whether a crowd region could be one cell: run lengths, as a brush gives them, in one piece."""
+    if not isinstance(entry.get("segmentation"), dict):
+        return False
     try:
-        if isinstance(shape, list):
-            polygons = [list(map(float, polygon)) for polygon in shape]
-            if not polygons or any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
-                raise ValueError("a polygon needs at least three x, y pairs")
-            far = max(max(map(abs, polygon)) for polygon in polygons)  # the rasteriser walks along every edge
-            if not far <= 2 * max(rows, columns) or any(map(math.isnan, itertools.chain(*polygons))):
-                raise ValueError(f"a corner lies at {far:g}, far outside of the image or nowhere")
-            code = rle.merge(rle.frPyObjects(polygons, rows, columns))
-        elif isinstance(shape, dict):
-            if list(shape["size"]) != [rows, columns]:
-                raise ValueError(f"its size is {shape['size']}, that of the image is {[rows, columns]}")
-            code = _checked_runs(shape, rows, columns)
-        else:
-            raise ValueError("there is none, and a box alone does not outline a cell")
-        cell = rle.decode(code)
-        left, top, width, height = (int(side) for side in rle.toBbox(code))
-        box = (slice(top, top + height), slice(left, left + width))
-        return box, cell[box].astype(bool)
-    except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
-        raise ValueError(
-            f"{what} has an unusable segmentation ({error}); allowed are polygons [[x1, y1, x2, y2, …], …] "
-            "and run lengths {size, counts}"
-        ) from error
-
-
-def _checked_runs(shape: dict[str, Any], rows: int, columns: int) -> dict[str, Any]:
-    """Give run lengths as the decoder takes them, once they are known to fill the image exactly."""
-    counts = shape["counts"]
-    if not isinstance(counts, list):
-        counts = _unpacked(counts.encode("ascii") if isinstance(counts, str) else bytes(counts))
-    if any(not isinstance(n, int) or n < 0 for n in counts):
-        raise ValueError("run lengths are whole numbers of 0 or more")
-    if sum(counts) > rows * columns:
-        raise ValueError(f"the run lengths exceed the mask: {sum(counts)} pixels of {rows * columns}")
-    if sum(counts) < rows * columns:
-        raise ValueError(f"the run lengths decoded {sum(counts)} pixels but expected {rows * columns}")
-    return rle.frPyObjects({"size": [rows, columns], "counts": counts}, rows, columns)
-
-
-def _unpacked(text: bytes) -> list[int]:
-    """Decode COCO's packed run lengths: base 32 from character 48 on, differences to the last but one."""
-    counts: list[int] = []
-    value, shift = 0, 0
-    for code in text:
-        digit = code - 48
-        if not 0 <= digit < 64 or shift > 60:
-            raise ValueError("the packed run lengths hold characters that are none")
-        value |= (digit & 31) << shift
-        shift += 5
-        if digit & 32:  # more digits follow
-            continue
-        if digit & 16:  # the sign
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value, shift = 0, 0
-    if shift:
-        raise ValueError("the packed run lengths are cut short")
-    return counts
+        _, region = rasterise("the crowd region", entry, rows, columns)
+    except ValueError:  # it is left out in any case
+        return False
+    return ndimage.label(region, structure=np.ones((3, 3)))[1] == 1
 
 
 def read_coco(path: str | os.PathLike[str]) -> CocoFile:
@@ -229,7 +203,7 @@ def _size(path: Path, image: dict[str, Any]) -> tuple[int, int]:
 def write_coco(
     path: str | os.PathLike[str],
     smears: Iterable[Smear],
-    class_names: Sequence[str] = ("red blood cell",),
+    class_names: Sequence[str] | None = None,
     segmentation: Literal["rle", "polygon"] = "rle",
 ) -> None:
     """Write the cells of many smears as one COCO file, whole or not at all.
@@ -239,8 +213,9 @@ def write_coco(
     path : path
     smears : iterable of Smear
         Read one after the other; images are named NAME.png, as `write_smear` names them.
-    class_names : sequence of str
-        Category ``k + 1`` is the name of class ``k``.
+    class_names : sequence of str, optional
+        Category ``k + 1`` is the name of class ``k``; if not given, the names of a `SmearFolder`, else one,
+        "red blood cell".
     segmentation : {"rle", "polygon"}
         Run lengths give back every pixel; polygons are for tools that read nothing else: they
         give back a cell's pixels too, except that holes are filled.
@@ -256,24 +231,16 @@ def write_coco(
     """
     if segmentation not in ("rle", "polygon"):
         raise ValueError(f"segmentation is {segmentation!r}; allowed are 'rle' and 'polygon'")
+    class_names = names_or_default(smears, class_names)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    names: set[str] = set()
-    for number, smear in enumerate(smears, start=1):
-        if smear.name in names or not smear.name:
-            raise ValueError(f"{path}: the name {smear.name!r} is empty or comes twice; every smear needs its own")
-        if smear.count and not 0 <= min(smear.classes) <= max(smear.classes) < len(class_names):
-            raise ValueError(
-                f"{path}: smear {smear.name!r} has classes {min(smear.classes)} to {max(smear.classes)}, but "
-                f"{len(class_names)} class names are given ({', '.join(class_names)}); name each class"
-            )
-        names.add(smear.name)
+    for number, smear in enumerate(checked_smears(path, smears, class_names), start=1):
         rows, columns = smear.instances.shape
         image = {"id": number, "file_name": f"{smear.name}.png", "width": columns, "height": rows}
         images.append(image | ({"group": smear.group} if smear.group else {}))
         for instance, box in enumerate(ndimage.find_objects(smear.instances), start=1):
             cell = smear.instances[box] == instance
-            shape = _polygons(cell, box) if segmentation == "polygon" else run_lengths(smear.instances, instance, box)
+            shape = as_polygons(cell, box) if segmentation == "polygon" else run_lengths(smear.instances, instance, box)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -290,19 +257,25 @@ def write_coco(
     write_json(path, {"images": images, "annotations": annotations, "categories": categories}, indent=None)
 
 
-def run_lengths(instances: np.ndarray, instance: int, box: tuple[slice, slice]) -> dict[str, Any]:
-    """Encode a cell from the columns it touches: run lengths go down the columns, so the rest is offset."""
-    rows, columns = instances.shape
-    strip = (instances[:, box[1]] == instance).ravel(order="F")
-    turns = np.flatnonzero(np.diff(strip, prepend=False, append=False)) + box[1].start * rows
-    counts = np.diff(turns, prepend=0, append=rows * columns).tolist()
-    code = rle.frPyObjects({"size": [rows, columns], "counts": counts}, rows, columns)
-    return {"size": [rows, columns], "counts": code["counts"].decode("ascii")}
+def names_or_default(smears: Iterable[Smear], class_names: Sequence[str] | None) -> Sequence[str]:
+    """Give the class names that are to be written: those given, those of a `SmearFolder`, or the one of red cells."""
+    if class_names is not None:
+        return class_names
+    return smears.class_names if isinstance(smears, SmearFolder) else ("red blood cell",)
 
 
-def _polygons(cell: np.ndarray, box: tuple[slice, slice]) -> list[list[float]]:
-    """Outline every part of a cell, holes filled; x, y with pixel centres at halves."""
-    filled = np.pad(ndimage.binary_fill_holes(cell), 1)
-    offset = np.array([box[0].start - 0.5, box[1].start - 0.5])
-    outlines = [contour[:-1] + offset for contour in find_contours(filled.astype(float), 0.5)]
-    return [outline[:, ::-1].ravel().tolist() for outline in outlines]  # row, column -> x, y
+def checked_smears(
+    path: str | os.PathLike[str], smears: Iterable[Smear], class_names: Sequence[str]
+) -> Iterator[Smear]:
+    """Pass smears on one by one; refuse a class without a name, and a name that is empty or comes twice."""
+    names: set[str] = set()
+    for smear in smears:
+        if smear.name in names or not smear.name:
+            raise ValueError(f"{path}: the name {smear.name!r} is empty or comes twice; every smear needs its own")
+        if smear.count and not 0 <= min(smear.classes) <= max(smear.classes) < len(class_names):
+            raise ValueError(
+                f"{path}: smear {smear.name!r} has classes {min(smear.classes)} to {max(smear.classes)}, but "
+                f"{len(class_names)} class names are given ({', '.join(class_names)}); name each class"
+            )
+        names.add(smear.name)
+        yield smear

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from .._files import read_json
 from ..smears import Smear, SmearFolder
-from .coco import CocoFile, read_coco, write_coco
+from .coco import CocoFile, checked_smears, names_or_default, read_coco, write_coco
 from .hints import foreign_annotations, how_to_convert
 from .images import SUFFIXES, LabelWarning, image_size, read_image, write_image
 from .labels import mask_size, read_colours, read_instances, write_instances
+from .splits import checked_splits, refuse_parts, write_splits
 
 _LAYOUT = "a folder of smears holds images/ and one of instances/ (ids), masks/ (colours) or coco.json"
-_PARTS = ("fit", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,22 @@ class _Survey:
             read = read_instances if self.kind == "instances" else read_colours
             instances, classes = read(self.masks[name]), None
             if self.coco and self.kind == "instances":
-                classes = self.coco.numbered_classes(name, int(instances.max()))
+                classes = self._classes(name, int(instances.max()))
         if instances.shape != image.shape[:2]:
             raise ValueError(_different(self.images[name], image.shape[:2], self._mask_name(name), instances.shape))
         return Smear(image, instances, classes=classes, name=name, group=self.groups.get(name, ""))
+
+    def _classes(self, name: str, count: int) -> np.ndarray | None:
+        classes = self.coco.numbered_classes(name, count)
+        if classes is None and name in self.coco.sizes and len(self.coco.class_names) > 1:
+            warnings.warn(
+                f"{self.coco.path}: the annotations of {self.coco.files[name]!r} do not say which cell each "
+                f'is (the key "instance", each of 1 to {count} once), so every cell counts as '
+                f"{self.coco.class_names[0]!r}; add the key, or move instances/ away: the file has the cells too",
+                LabelWarning,
+                stacklevel=3,
+            )
+        return classes
 
     def _mask_name(self, name: str) -> str | Path:
         return self.masks.get(name, self.folder / "coco.json")
@@ -104,6 +117,7 @@ def _survey(folder: str | os.PathLike[str]) -> _Survey:
     else:
         survey.masks = _pictures(survey, survey.kind)
         _pair(survey, survey.masks)
+        _miss_classes(survey)
     for name in sorted(survey.images):
         _compare(survey, name)
     survey.groups = dict(survey.coco.groups) if survey.coco else {}
@@ -143,6 +157,16 @@ def _pair(survey: _Survey, masks: dict[str, Path]) -> None:
             survey.broken.update(alone)
 
 
+def _miss_classes(survey: _Survey) -> None:
+    if survey.kind != "instances" or not survey.coco or len(survey.coco.class_names) < 2:
+        return
+    unclassed = sorted(set(survey.images) - set(survey.coco.sizes))
+    if unclassed:
+        first = ", ".join(unclassed[:5]) + (", …" if len(unclassed) > 5 else "")
+        text = f"{survey.coco.path}: does not name {len(unclassed)} of the images ({first}), so every cell of theirs "
+        survey.findings.append(Finding("warning", f"{text}counts as {survey.coco.class_names[0]!r}; add their cells"))
+
+
 def _compare(survey: _Survey, name: str) -> None:
     shapes = []
     for path, read_size in ((survey.images[name], image_size), (survey.masks.get(name), mask_size)):
@@ -162,30 +186,12 @@ def _read_splits(survey: _Survey) -> None:
     path = survey.folder / "splits.json"
     if not path.is_file():
         return
-    content = read_json(path)
-    kinds = {"fit": list, "validation": list, "test": list, "groups": dict}
-    given = content if isinstance(content, dict) else {}
-    texts = [x for value in given.values() for x in (value.values() if isinstance(value, dict) else [value])]
-    texts = [x for value in texts for x in (value if isinstance(value, list) else [value])]
-    wrong = any(not isinstance(given[key], kinds.get(key, ())) for key in given)
-    if wrong or not set(given) & set(_PARTS) or not all(isinstance(x, str) for x in texts):
-        found = ", ".join(f"{key}: {type(value).__name__}" for key, value in given.items()) or type(content).__name__
-        survey.error(f"{path}: holds {found}; allowed are lists of names fit, validation, test, and a map groups")
-        return
-    survey.groups |= content.get("groups", {})
-    survey.parts = {part: content.get(part, []) for part in _PARTS}
-    home: dict[str, str] = {}
-    slides: dict[str, str] = {}
-    for part, names in survey.parts.items():
-        for name in names:
-            slide = survey.groups.get(name)
-            if name not in survey.images:
-                survey.error(f"{path}: {part} names {name!r}, but images/ has no such file; correct or remove it")
-            elif name in home:
-                survey.error(f"{path}: {name!r} is in {home[name]} and in {part}; every smear belongs to one part")
-            elif slide and slides.setdefault(slide, part) != part:
-                survey.error(f"{path}: the group {slide!r} is in {slides[slide]} and in {part}; split by group")
-            home.setdefault(name, part)
+    try:
+        survey.parts, survey.groups, problems = checked_splits(path, survey.images, survey.groups)
+    except ValueError as error:
+        problems = [str(error)]
+    for problem in problems:
+        survey.error(problem)
 
 
 def read_folder(path: str | os.PathLike[str], split: str = "all") -> SmearFolder:
@@ -229,11 +235,14 @@ def read_folder(path: str | os.PathLike[str], split: str = "all") -> SmearFolder
             raise ValueError(f"{path}: splits.json has no smears for {split!r}; it has {legal}")
         names = sorted(parts[split])
     classes = {"class_names": survey.coco.class_names} if survey.coco and survey.kind != "masks" else {}
+    shared = [coco] if (coco := survey.folder / "coco.json").is_file() else []
+    masks = {name: [mask] for name, mask in survey.masks.items()}
     return SmearFolder(
         names,
         survey.read,
         groups=[survey.groups.get(name, "") for name in names],
         title=survey.folder.resolve().name,
+        files={name: [survey.images[name], *masks.get(name, []), *shared] for name in names},
         **classes,
     )
 
@@ -286,22 +295,42 @@ def _refuse_name(folder: str | os.PathLike[str], name: str) -> None:
 
 
 def write_folder(
-    folder: str | os.PathLike[str], smears: Iterable[Smear], class_names: Sequence[str] = ("red blood cell",)
+    folder: str | os.PathLike[str],
+    smears: Iterable[Smear],
+    class_names: Sequence[str] | None = None,
+    splits: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write smears as a folder that `read_folder` opens again, classes and groups included.
 
     Parameters
     ----------
     folder : path
-        Gets images/, instances/ and coco.json (written last).
+        Gets images/, instances/, splits.json if parts are given, and coco.json (written last).
     smears : iterable of Smear
-    class_names : sequence of str
-        What ``Smear.classes`` mean.
+    class_names : sequence of str, optional
+        What ``Smear.classes`` mean; if not given, those of a `SmearFolder`, else one, "red blood cell".
+    splits : mapping of str to names, optional
+        The parts "fit", "validation" and "test", as `read_splits` gives those of another folder; names that
+        are not written are passed over.
+
+    Raises
+    ------
+    ValueError
+        If a class has no name, or two smears have one: of a list before anything is written, else
+        before that smear is.
     """
+    names_of_classes = names_or_default(smears, class_names)
+    parts = splits or {}
+    refuse_parts(folder, parts)
+    path, names = Path(folder) / "coco.json", []
+    if isinstance(smears, list | tuple):
+        deque(checked_smears(path, smears, names_of_classes), maxlen=0)
 
     def written() -> Iterable[Smear]:
-        for smear in smears:
+        for smear in checked_smears(path, smears, names_of_classes):
             write_smear(folder, smear)
+            names.append(smear.name)
             yield smear
+        write_splits(Path(folder) / "splits.json", parts, names)
 
-    write_coco(Path(folder) / "coco.json", written(), class_names)
+    write_coco(path, written(), names_of_classes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from .._files import replacing
 
@@ -80,8 +80,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     ------
     FileNotFoundError, ValueError
         If there is no such file; if it is cut short or no image; if it is grayscale, has an alpha
-        channel, 16 bits per channel or another colour model. None of these is converted silently:
-        what alpha hides and what 16 bits mean only their owner knows, and stain is colour.
+        channel, 16 bits per channel or another colour model; if its EXIF data say that it is to be
+        turned. None of these is converted silently: what alpha hides, what 16 bits mean and whether the
+        cells were outlined on the turned picture only their owner knows, and stain is colour.
     """
     with opened(path) as picture:
         _refuse(path, picture)
@@ -89,6 +90,13 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _refuse(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    orientation = _orientation(picture)
+    if orientation != 1:
+        raise ValueError(
+            f"{path}: its EXIF Orientation is {orientation}, so that viewers turn it or mirror it while its pixels lie "
+            "otherwise; needed is 1, so save it as it is seen (PIL.ImageOps.exif_transpose(Image.open(old)).save(new)) "
+            "and look whether the cells were outlined on it as seen"
+        )
     mode = picture.mode
     if mode == "P":
         if "transparency" not in picture.info:
@@ -107,6 +115,16 @@ def _refuse(path: str | os.PathLike[str], picture: Image.Image) -> None:
     else:
         found, fix = f"of colour mode {mode}", f"save it as RGB ({_TO_RGB})"
     raise ValueError(f"{path}: the image is {found}, needed is RGB with 8 bits per channel; {fix}")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Give how viewers turn a picture, 1..8; 1, as it is, where nothing legal is said."""
+    try:
+        exif = Image.Image.getexif(picture)  # the base class's, since PNG's own decodes the whole picture
+    except Exception:  # of damaged EXIF data: SyntaxError, struct.error and more; viewers do not turn it then, either
+        return 1
+    said = exif.get(ExifTags.Base.Orientation)
+    return said if said in range(2, 9) else 1
 
 
 def bits(picture: Image.Image) -> int:

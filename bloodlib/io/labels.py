@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 
-import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 from skimage.measure import label
 
 from ..smears import relabel
 from .images import LabelWarning, bits, opened, write_png
+from .suspects import background_taken_for_a_cell, merged_cells, scattered_cells
 
 _MOST = 2**16 - 1  # ids that a 16-bit PNG can hold
 
@@ -32,13 +31,15 @@ def _refuse_jpeg(path: str | os.PathLike[str], picture: Image.Image) -> None:
         )
 
 
-def read_instances(path: str | os.PathLike[str]) -> np.ndarray:
+def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndarray:
     """Read a label image: the grey value of a pixel is the id of its cell.
 
     Parameters
     ----------
     path : path
         PNG or TIFF, one channel of 8, 16 or 32 bits; of a palette image the indices count.
+    empty : bool
+        Whether a mask without a cell is read, as what a program found may be; annotations have cells.
 
     Returns
     -------
@@ -48,15 +49,21 @@ def read_instances(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file cannot be read, is a JPEG, is in colour, or holds no cell.
+        If the file cannot be read, is a JPEG, is in colour, or holds no cell and `empty` is not set.
 
     Warns
     -----
     LabelWarning
-        If one id is all there is and it lies in several places: a semantic mask, it seems.
+        If one id is all there is and it lies in several places, or ids lie in places far apart: a semantic
+        mask, it seems, or ids that did not fit in 8 bits.
     """
     with opened(path) as picture:
         _refuse_jpeg(path, picture)
+        if len(picture.getbands()) > 1 and bits(picture) != 8:  # of which Pillow would keep the high bytes
+            raise ValueError(
+                f"{path}: the label mask has several channels of {bits(picture)} bits, needed is one; "
+                "save it as grey with 16 bits"
+            )
         ids = np.array(picture)
     if ids.ndim == 3 and (ids[..., :3] == ids[..., :1]).all():
         ids = ids[..., 0]  # grey, saved as RGB
@@ -70,6 +77,8 @@ def read_instances(path: str | os.PathLike[str]) -> np.ndarray:
     if ids.min(initial=0) < 0:
         raise ValueError(f"{path}: the label mask holds the id {ids.min()}, allowed are 0 (background) and more")
     if not ids.any():
+        if empty:
+            return np.zeros(ids.shape, np.int32)
         raise ValueError(f"{path}: the mask holds no cell (every pixel is 0); label its cells or leave it out")
     regions = _regions(ids)
     _refuse_speckle(path, regions, ids)
@@ -80,6 +89,9 @@ def read_instances(path: str | os.PathLike[str]) -> np.ndarray:
             LabelWarning,
             stacklevel=2,
         )
+    else:
+        for problem in scattered_cells(path, ids, regions):
+            warnings.warn(problem, LabelWarning, stacklevel=2)
     return _numbered(ids)
 
 
@@ -172,10 +184,11 @@ def read_colours(path: str | os.PathLike[str], background: tuple[int, int, int] 
     Warns
     -----
     LabelWarning
-        If a region looks like touching cells of one colour; says where. They stay one cell.
+        If a region looks like touching cells of one colour; says where. They stay one cell. Also if one
+        looks like a background of another colour.
     """
     instances = _colour_regions(path, background)
-    for problem in merged_cells(path, instances):
+    for problem in background_taken_for_a_cell(path, instances) + merged_cells(path, instances):
         warnings.warn(problem, LabelWarning, stacklevel=2)
     return instances
 
@@ -224,63 +237,3 @@ def _refuse_speckle(path: str | os.PathLike[str], regions: np.ndarray, values: n
             "regions are specks of at most 4 px; it was saved as JPEG, resized smoothly or drawn with a smooth brush; "
             "needed is one exact value per cell, so export it again as PNG without smoothing"
         )
-
-
-def merged_cells(path: str | os.PathLike[str], instances: np.ndarray) -> list[str]:
-    """Find regions that look like several touching cells of one colour, and say where.
-
-    Parameters
-    ----------
-    path : path
-        Named in the messages.
-    instances : int32 (H, W)
-
-    Returns
-    -------
-    list of str
-        One message per region.
-
-    Notes
-    -----
-    The rule (ours): the region fills less than 96 % of its convex hull; it falls into two or more
-    parts when eroded to a depth at which each part still has a core a fifth deeper, so that it has
-    a neck; and among five regions or more it is 1.3 times as large as their median. Cells joined
-    along most of their width are not found, and a large single cell with a waist is.
-    Measured on masks derived from Chula RBC-12: of 88 touching pairs it found 65 once they were
-    joined; of 1,683 cells it reported 15, and nearly all of these were, looked at, cells that the
-    derivation had joined. On the phantom it reported none of 1,667.
-    """
-    found = []
-    areas = np.bincount(instances.ravel())[1:]
-    least = 1.3 * np.median(areas) if len(areas) >= 5 else 0
-    for identity, box in enumerate(ndimage.find_objects(instances), start=1):
-        if box is None or areas[identity - 1] < least:
-            continue
-        outline, _ = cv2.findContours(
-            np.ascontiguousarray(instances[box] == identity).view(np.uint8),
-            cv2.RETR_EXTERNAL,
-            cv2.CHAIN_APPROX_NONE,
-        )
-        outline = max(outline, key=cv2.contourArea)
-        hull = cv2.contourArea(cv2.convexHull(outline))
-        if hull < 16 or cv2.contourArea(outline) >= 0.96 * hull:
-            continue
-        rows, columns = (extent.stop - extent.start for extent in box)
-        filled = cv2.drawContours(np.zeros((rows + 2, columns + 2), np.uint8), [outline + 1], -1, 1, cv2.FILLED)
-        if _has_neck(filled):
-            row, column = box[0].start + rows // 2, box[1].start + columns // 2
-            found.append(
-                f"{path}: the region around column {column}, row {row} ({columns}×{rows} px) looks like touching cells "
-                "of one colour and is read as one cell; touching cells need different colours, so repaint one"
-            )
-    return found
-
-
-def _has_neck(filled: np.ndarray) -> bool:
-    depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    for level in np.linspace(0.2, 0.8, 13) * depth.max():
-        count, parts = cv2.connectedComponents((depth > level).astype(np.uint8), connectivity=8)
-        cores = ndimage.maximum(depth, parts, np.arange(1, count))
-        if (np.asarray(cores) > 1.2 * level).sum() > 1:
-            return True
-    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
-from .._files import alone_in, write_json
+from .._files import MANIFEST, alone_in, begun, write_json
 from .mask import CrowdedWarning, Mask
-from .requested import whole_count, whole_shape
+from .requested import whole, whole_count, whole_shape
 
 if TYPE_CHECKING:
     from .masks import MaskGenerator
@@ -32,20 +33,23 @@ def write_masks(
     progress: bool = False,
 ) -> None:
     """Write masks; see `MaskGenerator.write`."""
-    folder, count = Path(folder), whole_count(count)
+    folder, count, seed = Path(folder), whole_count(count), whole_seed(seed)
     shape = whole_shape(masks.config.shape if shape is None else shape)
+    head, check = {"seed": seed, "shape": list(shape)}, partial(begun_masks, folder, count, seed, shape)
     size = max(1, min(_LARGEST, count // (_CHUNKS * effective_n_jobs(workers))))
     chunks = [range(first, min(first + size, count)) for first in range(0, count, size)]
     run = Parallel(n_jobs=workers, return_as="generator")
     written: list[dict[str, Any]] = []
-    with alone_in(folder), tqdm(total=count, desc="masks", unit="mask", disable=not progress) as bar:
+    shown = {"total": count, "desc": "masks", "unit": "mask", "disable": not progress}
+    with alone_in(folder, check) as before, tqdm(**shown) as bar:
+        write_json(folder / MANIFEST, {**head, "masks": before})  # so that a call that is stopped can be made again
         for done in run(delayed(_write_some)(masks, folder, chunk, seed, shape) for chunk in chunks):
             written.extend(done)
             bar.update(len(done))
         if masks.config.overlap:
             write_json(folder / "coco.json", amodal_coco(written, shape), indent=None)
         facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
-        write_json(folder / "manifest.json", {"seed": seed, "shape": list(shape), "masks": facts})
+        write_json(folder / MANIFEST, {**head, "masks": facts})
     crowded = [one["name"] for one in facts if one["placed"] < one["requested"]]
     if crowded:
         warnings.warn(
@@ -54,6 +58,47 @@ def write_masks(
             CrowdedWarning,
             stacklevel=3,
         )
+
+
+def begun_masks(folder: Path, count: int, seed: int, shape: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+    """Give what is listed of masks that were begun in a folder, for the same call to make all of them again.
+
+    Parameters
+    ----------
+    folder : Path
+    count, seed : int
+    shape : (height, width), optional
+        In pixels; any if not given.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds anything but masks of this seed and shape, or more of them than are to be made.
+    """
+    known = {"seed": seed} if shape is None else {"seed": seed, "shape": list(shape)}
+    before = begun(folder, known, "masks", unknown=("shape",) if shape is None else ())
+    made = {f"{number:05d}.png" for number in range(count)}
+    others = sorted(path.name for path in (folder / "instances").glob("[!.]*") if path.name not in made)
+    if others:
+        raise ValueError(
+            f"{folder}: holds instances/{others[0]}, which {count} masks do not replace; ask for as many as before, "
+            "or write to another folder"
+        )
+    return before
+
+
+def whole_seed(seed: Any) -> int:
+    """Give the seed of a set as int.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of 0 or more.
+    """
+    number = whole(seed)
+    if number is None or number < 0:
+        raise ValueError(f"seed={seed!r}: a whole number of 0 or more is needed")
+    return number
 
 
 def _write_some(

@@ -41,6 +41,19 @@ def test_one_of_two_squares_missed(tmp_path):
     assert scores["count error"] == 1.0
 
 
+def test_a_picture_in_which_nothing_was_found_counts_as_missed(tmp_path):
+    for name in ("a", "b"):
+        write_instances(tmp_path / "truth" / f"{name}.png", squares((0, 0), (20, 20)))
+        write_instances(tmp_path / "found" / f"{name}.png", squares(*[(0, 0), (20, 20)] * (name == "a")))
+    scores = evaluate_folders(tmp_path / "found", tmp_path / "truth")
+    assert scores["Dice"] == pytest.approx(1 / 2)  # 1 and 0
+    assert scores["F1"] == pytest.approx(2 / 3)  # two hits, two misses
+    assert scores["AP50"] == pytest.approx(51 / 101)
+    assert scores["count error"] == 1.0
+    with pytest.raises(ValueError, match=r"b\.png: the mask holds no cell"):
+        evaluate_folders(tmp_path / "truth", tmp_path / "found")  # but a target must have cells
+
+
 def test_names_that_do_not_pair_up_are_refused(tmp_path):
     write_instances(tmp_path / "found" / "a.png", squares((0, 0)))
     write_instances(tmp_path / "truth" / "b.png", squares((0, 0)))

@@ -2,19 +2,23 @@ import numpy as np
 import pytest
 import torch
 
-from bloodlib.gan.config import Stage, preset
+import bloodlib
+from bloodlib.gan.config import GanConfig, Stage, preset
 from bloodlib.gan.data import (
     Crops,
     Labelled,
     fingerprint,
+    fitting_crops,
     label,
     resized,
+    shortest_side_px,
     to_image,
     to_network,
     views,
     with_objects,
 )
 from bloodlib.gan.pooling import lay_out
+from bloodlib.io import write_folder
 from bloodlib.smears import Smear
 
 
@@ -178,6 +182,57 @@ def test_the_fingerprint_sees_names_and_pixels():
     brighter = Smear(a.image + 1, a.instances, name="a")
     assert len({fingerprint(s) for s in ([a], [b], [a, b], [b, a], [brighter])}) == 5
     assert fingerprint([a, b]) == fingerprint([numbered(name="a"), numbered(name="b")])
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of five smears, two of them for tests."""
+    write_folder(tmp_path, [numbered(name=name) for name in "abcde"])
+    (tmp_path / "splits.json").write_text('{"fit": ["a", "b", "c"], "test": ["d", "e"]}')
+    return tmp_path
+
+
+@pytest.mark.parametrize("changed", ["images/b.png", "instances/d.png", "coco.json"])
+def test_the_fingerprint_of_a_folder_sees_every_file(mine, changed):
+    before = fingerprint(bloodlib.load(mine))
+    assert fingerprint(bloodlib.load(mine)) == before
+    (mine / changed).write_bytes((mine / changed).read_bytes() + b" ")
+    assert fingerprint(bloodlib.load(mine)) != before
+
+
+def test_the_fingerprint_of_a_part_of_a_folder_sees_its_files_only(mine):
+    def parts():
+        whole, fit = bloodlib.load(mine), bloodlib.load(mine, split="fit")
+        return [fingerprint(x) for x in (fit, whole[:3], whole.select([0, 1, 2]), fit[:2])]
+
+    before = parts()
+    assert before[0] == before[1] == before[2] != before[3]
+    (mine / "images" / "d.png").write_bytes((mine / "images" / "d.png").read_bytes() + b" ")
+    assert parts() == before
+    (mine / "instances" / "b.png").write_bytes((mine / "instances" / "b.png").read_bytes() + b" ")
+    assert not set(parts()) & set(before)
+
+
+@pytest.mark.real
+def test_the_fingerprint_that_the_released_model_was_fitted_on_stays(real_data):
+    assert fingerprint(bloodlib.load("chula_rbc12", split="fit")) == "6418c113e7dfb6c8"
+
+
+def test_crops_shrink_to_the_smallest_smear():
+    config = GanConfig(stages=(Stage(crop=256, steps=1), Stage(shape=(128, 160), crop=64, steps=1)))
+    with pytest.warns(UserWarning, match="crops are 64 px wide instead of 256 px, since a smear has a side of 70 px"):
+        assert [stage.crop for stage in fitting_crops(config, 70).stages] == [64, 64]
+    assert fitting_crops(config, 256) == config
+    whole = GanConfig(stages=(Stage(steps=1), Stage(steps=1)))
+    assert fitting_crops(whole, 20) == whole
+    with pytest.raises(ValueError, match="a smear has a side of 31 px; needed are 32 px at least"):
+        fitting_crops(config, 31)
+
+
+def test_the_shortest_side_is_that_of_any_smear(mine):
+    assert shortest_side_px(bloodlib.load(mine)) == shortest_side_px([numbered()]) == min(numbered().instances.shape)
+    with pytest.raises(ValueError, match="no smears to train on"):
+        shortest_side_px([])
 
 
 def test_the_fingerprint_sees_classes_where_they_matter():

@@ -113,3 +113,54 @@ def test_amodal_cells_are_written_whole_and_as_seen(masks, tmp_path):
         # A reader that knows nothing of it paints whole cells in their order: the instance mask again.
         assert np.array_equal(read_coco(tmp_path / "coco.json").instances(f"0000{number - 1}")[0], mask.instances)
     assert hidden > 5
+
+
+@pytest.mark.parametrize(
+    "content", [None, '{"seed": 4, "shape": [60, 80], "smears": []}', "[]", '{"seed": 4, "masks": 3}']
+)
+def test_masks_replace_nothing_that_is_not_theirs(masks, tmp_path, content):
+    (tmp_path / "instances").mkdir()
+    (tmp_path / "instances" / "00000.png").write_bytes(b"a day of drawing")
+    if content:
+        (tmp_path / "manifest.json").write_text(content)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="write to another folder"):
+        masks.write(tmp_path, count=1, seed=4)
+    assert contents(tmp_path) == before
+
+
+def test_masks_of_two_sets_are_not_mixed(masks, tmp_path):
+    masks.write(tmp_path, count=4, seed=4)
+    before = contents(tmp_path)
+    for other in ({"count": 4, "seed": 5}, {"count": 4, "seed": 4, "shape": (50, 80)}):
+        with pytest.raises(ValueError, match=r"manifest\.json: says .* asked for is .*; write to another folder"):
+            masks.write(tmp_path, **other)
+    with pytest.raises(ValueError, match=r"holds instances/00001\.png, which 1 masks do not replace"):
+        masks.write(tmp_path, count=1, seed=4)
+    assert contents(tmp_path) == before
+    masks.write(tmp_path, count=5, seed=4)
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["masks"]) == 5
+
+
+def test_masks_that_were_begun_are_made_again(masks, tmp_path, monkeypatch):
+    masks.write(tmp_path / "whole", count=3, seed=4)
+    draw, drawn = type(masks).draw, []
+
+    def stopped(self, *given):
+        drawn.append(given)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(self, *given)
+
+    monkeypatch.setattr(type(masks), "draw", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        masks.write(tmp_path / "parts", count=3, seed=4)
+    masks.write(tmp_path / "parts", count=3, seed=4)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "1", None])
+def test_an_impossible_seed_is_refused_before_anything_is_written(masks, tmp_path, seed):
+    with pytest.raises(ValueError, match="a whole number of 0 or more is needed"):
+        masks.write(tmp_path / "new", count=1, seed=seed)
+    assert not (tmp_path / "new").exists()

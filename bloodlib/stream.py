@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from .gan.data import to_network
 from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
-from .sampler.writing import whole_seed
+from .sampler.requested import whole_seed
 from .smears import Smear, relabel
 from .synthesis import Synthesizer
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from ._files import MANIFEST, alone_in, begun, write_json
 from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
-from .sampler.requested import whole, whole_shape
-from .sampler.writing import amodal_annotations, amodal_coco, whole_seed
+from .sampler.requested import whole, whole_seed, whole_shape
+from .sampler.writing import amodal_annotations, amodal_coco
 
 if TYPE_CHECKING:
     from .synthesis import Synthesizer

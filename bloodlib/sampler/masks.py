@@ -332,7 +332,8 @@ class MaskGenerator:
         Raises
         ------
         ValueError
-            As `sample`, and if the number of masks is no whole number of 0 or more: before anything is written.
+            As `sample`, if the number of masks or the seed is no whole number of 0 or more, or if the folder holds
+            anything but masks of this seed and shape: before anything is written.
 
         Warns
         -----

@@ -33,6 +33,20 @@ def whole_count(count: Any) -> int:
     return number
 
 
+def whole_seed(seed: Any) -> int:
+    """Give the seed of a set as int.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of 0 or more.
+    """
+    number = whole(seed)
+    if number is None or number < 0:
+        raise ValueError(f"seed={seed!r}: a whole number of 0 or more is needed")
+    return number
+
+
 def whole_shape(shape: Any) -> tuple[int, int]:
     """Give the shape of a canvas as (height, width).
 

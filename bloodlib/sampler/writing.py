@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .._files import MANIFEST, alone_in, begun, write_json
 from .mask import CrowdedWarning, Mask
-from .requested import whole, whole_count, whole_shape
+from .requested import whole_count, whole_seed, whole_shape
 
 if TYPE_CHECKING:
     from .masks import MaskGenerator
@@ -85,20 +85,6 @@ def begun_masks(folder: Path, count: int, seed: int, shape: tuple[int, int] | No
             "or write to another folder"
         )
     return before
-
-
-def whole_seed(seed: Any) -> int:
-    """Give the seed of a set as int.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole number of 0 or more.
-    """
-    number = whole(seed)
-    if number is None or number < 0:
-        raise ValueError(f"seed={seed!r}: a whole number of 0 or more is needed")
-    return number
 
 
 def _write_some(

@@ -117,9 +117,9 @@ def table(root: Path, runs: list[dict[str, Any]], quoted: dict[str, Any]) -> str
             "14_cell_types",
         ),
     ]
-    lines = ["| who | says | what we did | verdict | chapter |", "|---|---|---|---|---|"]
+    lines = ["| who | says | verdict | what we did | chapter |", "|---|---|---|---|---|"]  # a phone shows the first
     lines += [
-        f"| {who} | {says} | {did} | {said} | {{doc}}`../notebooks/{chapter}` |"
+        f"| {who} | {says} | {said} | {did} | {{doc}}`../notebooks/{chapter}` |"
         for who, says, did, said, chapter in rows
     ]
     return "\n".join(lines)

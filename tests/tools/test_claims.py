@@ -26,11 +26,11 @@ def rows_of(table: str) -> list[list[str]]:
 def test_all_three_systems_are_judged_and_in_the_four_words(quoted):
     rows = rows_of(claims.table(ROOT, [], quoted))
     assert {row[0] for row in rows} == {claims.BAILO, claims.RAO, claims.THESIS}
-    assert all(len(row) == 5 and row[3].startswith(VERDICTS) for row in rows)
+    assert all(len(row) == 5 and row[2].startswith(VERDICTS) for row in rows)
 
 
 def test_a_checkout_without_results_says_so(quoted, tmp_path):
-    verdicts = [row[3] for row in rows_of(claims.table(tmp_path, [], quoted))]
+    verdicts = [row[2] for row in rows_of(claims.table(tmp_path, [], quoted))]
     assert verdicts.count(claims.NOT_STORED) == 8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -163,7 +164,7 @@ def synthetic_smears(
     if source == "copy-paste":
         return copy_paste(fit, count, SEED)
     from ..datasets import load
-    from ..sampler.masks import MaskGenerator
+    from ..sampler.masks import CrowdedWarning, MaskGenerator
     from ..synthesis import Synthesizer
 
     made = Synthesizer.load(painted_by)
@@ -176,7 +177,9 @@ def synthetic_smears(
         made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
     if source in (*layouts, "camera"):
         folder = folder.with_name(f"{folder.name}-{source}")
-    made.write(folder, count=count, seed=SEED, progress=progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrowdedWarning)  # manifest.json says which smears are full
+        made.write(folder, count=count, seed=SEED, progress=progress)
     smears = load(folder)[:count]
     return shuffled(smears) if source == "shuffled" else smears
 

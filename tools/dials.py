@@ -79,7 +79,9 @@ def with_times(table: str, stored: dict[str, Any]) -> str:
             one = seconds.get(line.split("|")[1].strip())
             line += " not measured |" if one is None else f" {one:.0f} |"
         lines.append(line)
-    unturned = f"With no dial turned it takes {seconds[AS_IS]:.0f} CPU-s."
+    unturned = (
+        f"All this is about the smoke book on the phantom; with no dial turned it takes {seconds[AS_IS]:.0f} CPU-s."
+    )
     lines += ["", f"*{unturned} Measured on {stored['device']}; {stored['remark']}. {MEANT}*"]
     return _classed("\n".join(lines))
 

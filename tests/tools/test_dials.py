@@ -76,7 +76,10 @@ def test_column_says_what_was_not_measured():
     assert lines[7].endswith("| more of them | 15 |")
     assert lines[8].endswith("| not measured |")
     assert lines[10] == "```"
-    assert lines[-1] == f"*With no dial turned it takes 10 CPU-s. Measured on A; alone. {dials.MEANT}*"
+    assert lines[-1] == (
+        "*All this is about the smoke book on the phantom; with no dial turned it takes 10 CPU-s. "
+        f"Measured on A; alone. {dials.MEANT}*"
+    )
     plain = dials.with_times(TABLE, {})
     assert plain.replace("```{table}\n:class: dials\n\n", "").replace("\n```", "") == TABLE
     assert ":class: dials" in plain

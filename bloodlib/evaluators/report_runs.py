@@ -122,6 +122,34 @@ def networks_table(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, An
     return "\n".join(lines) if len(lines) > 2 else "*No run of both sizes is stored.*"
 
 
+def recomputed_table(runs: Sequence[dict[str, Any]], again: Sequence[dict[str, Any]]) -> str:
+    """Write what runs gave when the same command was called once more, and the count errors that only those keep.
+
+    Parameters
+    ----------
+    runs, again : sequence of dict
+        Of one data set and profile each. Runs are matched by task, arm and seed.
+    """
+    stored = {(r["task"], r["arm"], r["seed"]): r for r in runs}
+    score, count = "main score on test: stored", NAMES["point_count_error"]
+    lines = head("task", "arm", "seed", score, "recomputed", "difference", f"{count}, recomputed")
+    for task, arm, those in _by_cell(one_set(again)):
+        for r in those:
+            before = stored.get((task, arm, r["seed"]))
+            if before is None or before["config_hash"] != r["config_hash"]:
+                continue
+            first, second = _score(before), _score(r)
+            error = r["selected"]["on_validation"]["test"].get("point_count_mae")
+            numbers = (
+                f"{first:.3f}",
+                f"{second:.3f}",
+                f"{second - first:+.3f}",
+                "–" if error is None else f"{error:.1f}",
+            )
+            lines.append(row(f"{TITLES[task]}, {NAMES[MAIN_SCORE[task]]}", arm, str(r["seed"]), *numbers))
+    return "\n".join(lines) if len(lines) > 2 else "*No run was computed again.*"
+
+
 def _sized(runs: Sequence[dict[str, Any]]) -> str:
     return f"{runs[0]['profile']} networks" if runs else "–"
 

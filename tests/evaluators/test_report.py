@@ -16,7 +16,7 @@ from bloodlib.evaluators.contrasts import Contrast, GroupEffect
 from bloodlib.evaluators.markdown import anchor
 from bloodlib.evaluators.painters import PainterEffect, PainterSpread
 from bloodlib.evaluators.report_contrasts import steps_table
-from bloodlib.evaluators.report_runs import networks_table
+from bloodlib.evaluators.report_runs import networks_table, recomputed_table
 from bloodlib.evaluators.tasks import Prediction
 from bloodlib.evaluators.verdicts import significant
 
@@ -275,6 +275,17 @@ def test_networks_of_two_sizes_are_compared_on_the_seeds_and_steps_that_both_hav
         r["split"]["test"]["sha256"] = "other"
     with pytest.raises(ValueError, match="unlike smears"):
         networks_table(small, large)
+
+
+def test_what_was_computed_again_stands_beside_what_is_stored():
+    again = [stored("toy", "RD", s, 0.81) for s in (1, 7)]
+    again[0]["selected"]["on_validation"]["test"]["point_count_mae"] = 2.5
+    table = recomputed_table([stored("toy", "RD", s, 0.8) for s in range(3)], again)
+    assert [entries(table, k) for k in range(2, len(table.splitlines()))] == [
+        ["FCN-8s, Dice", "RD", "1", "0.800", "0.810", "+0.010", "2.5"]
+    ]
+    again[0]["config_hash"] = "other"
+    assert recomputed_table([stored("toy", "RD", 1, 0.8)], again) == "*No run was computed again.*"
 
 
 def test_details_show_controls_after_the_arms_of_the_paper():

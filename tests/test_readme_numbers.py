@@ -66,7 +66,7 @@ def layouts() -> list[str]:
     groups = read_json(STORED / "layouts.json")["groups"].values()
     told = {
         name: sum(one["layouts"][name]["p"]["all together"] <= 0.05 for one in groups)
-        for name in ("final, inverted", "graph")
+        for name in ("final, inverted", "uniform", "graph")
     }
     near = {
         name: [
@@ -82,6 +82,7 @@ def layouts() -> list[str]:
     assert stats.binomtest(nearer["fitted"], len(near["fitted"])).pvalue > 0.05
     same = f"{WORDS[nearer['fitted, same slide']]} slides of {WORDS[len(near['fitted, same slide'])]}"
     assert told["graph"] == len(groups)
+    assert told["uniform"] == told["final, inverted"]  # "as many"
     return [
         f"Of {slides} test slides, {WORDS[told['final, inverted']]} tell the paper's layout from real cells",
         f"constants fitted to other images of the same slide are, on {same}",

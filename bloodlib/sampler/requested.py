@@ -27,10 +27,7 @@ def whole_count(count: Any) -> int:
     ValueError
         If it is not a whole number of 0 or more.
     """
-    number = whole(count)
-    if number is None or number < 0:
-        raise ValueError(f"count={count!r}: a whole number of 0 or more is needed")
-    return number
+    return _not_negative("count", count)
 
 
 def whole_seed(seed: Any) -> int:
@@ -41,9 +38,13 @@ def whole_seed(seed: Any) -> int:
     ValueError
         If it is not a whole number of 0 or more.
     """
-    number = whole(seed)
+    return _not_negative("seed", seed)
+
+
+def _not_negative(name: str, value: Any) -> int:
+    number = whole(value)
     if number is None or number < 0:
-        raise ValueError(f"seed={seed!r}: a whole number of 0 or more is needed")
+        raise ValueError(f"{name}={value!r}: a whole number of 0 or more is needed")
     return number
 
 

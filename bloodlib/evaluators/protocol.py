@@ -16,6 +16,7 @@ import numpy as np
 
 from .._files import read_json, sha256, write_json
 from .._versions import versions
+from ..gan.precision import processor_name
 from ..smears import Smear, SmearFolder
 from .arms import ARMS, CONTROLS, Samples, plan
 from .config import PROFILES, TASKS, EvaluatorConfig, preset
@@ -92,7 +93,8 @@ def run_and_keep(
     -------
     record : dict
         ``task, arm, seed, dataset, profile, config, config_hash, samples, painter, painter_seed, backbone,
-        split, losses, history, selected, per_image, crowding, cost, seconds, device, versions, commit``.
+        split, losses, history, selected, per_image, crowding, cost, seconds, device, processor,
+        versions, commit``.
         ``selected["on_validation"]`` is what counts; ``selected["on_test"]`` is the paper's way (the best
         on the test set), and ``selected["optimism"]`` what it gains in the main score by looking.
         ``crowding`` is AP of test boxes by crowding (detection only), ``cost`` the number of weights,
@@ -171,6 +173,7 @@ def run_and_keep(
             "cpu": round(time.process_time() - spent, 1),  # what counts on a machine shared with other work
         },
         "device": evaluator.device,
+        "processor": processor_name(),
         "versions": versions("bloodlib", "torch", "torchvision", "numpy"),
         "commit": commit,  # of the code that was loaded, not of what a long run may find at its end
     }

@@ -135,25 +135,28 @@ class Loop:
                 group["lr"] = rate
             optimiser.zero_grad()
         joined, losses = model(*inputs)
-        values = {name: float(loss) for name, loss in losses.items()}
-        if self.fabric.world_size > 1:  # those of the whole batch, so that all processes stop at the same step
-            values = {name: float(mean) for name, mean in self.fabric.all_reduce(values).items()}
-        self._check({f"loss {name!r}": value for name, value in values.items()}, names)
         groups = (group for optimiser in optimisers for group in optimiser.param_groups)
         weights = [weight for group in groups for weight in group["params"]]
         self.fabric.backward(joined, inputs=weights)  # none for pictures that only a slope was asked at
-        self._check({f"the gradient of the {name}": x for name, x in self._gradient_norms().items()}, names)
+        norms = self._gradient_norms()
+        read = torch.stack([x.float() for x in (*losses.values(), *norms.values())]).tolist()  # once: a GPU waits for it
+        values = dict(zip(losses, read, strict=False))
+        if self.fabric.world_size > 1:  # those of the whole batch, so that all processes stop at the same step
+            values = {name: float(mean) for name, mean in self.fabric.all_reduce(values).items()}
+        self._check({f"loss {name!r}": value for name, value in values.items()}, names)
+        lengths = zip(norms, read[len(losses) :], strict=True)
+        self._check({f"the gradient of the {name}": length for name, length in lengths}, names)
         for optimiser in optimisers:
             optimiser.step()
         return values
 
-    def _gradient_norms(self) -> dict[str, float]:
+    def _gradient_norms(self) -> dict[str, Tensor]:
         """Give the length of each trained network's gradient, which is finite only if all of it is."""
         norms = {}
         for name, network in self.trained().items():
             gradients = [p.grad for p in network.parameters() if p.grad is not None]
             if gradients:
-                norms[name] = float(torch.stack(torch._foreach_norm(gradients)).norm())
+                norms[name] = torch.stack(torch._foreach_norm(gradients)).norm()
         return norms
 
     def _check(self, values: Mapping[str, float], names: Sequence[str]) -> None:

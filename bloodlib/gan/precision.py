@@ -56,7 +56,18 @@ def device_name() -> str:
     """
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return ", ".join(["cpu", torch.backends.cpu.get_cpu_capability(), *_bfloat16_units()])
+    return f"cpu, {processor_name()}"
+
+
+def processor_name() -> str:
+    """Name the processor's instructions that networks are computed with where no GPU is used.
+
+    Examples
+    --------
+    >>> processor_name().split(", ")[0] in ("DEFAULT", "NO AVX", "AVX2", "AVX512", "SVE", "SVE256", "ZVECTOR")
+    True
+    """
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *_bfloat16_units()])
 
 
 def working_type(x: Tensor) -> torch.dtype:

@@ -14,6 +14,8 @@ from .pooling import outlines
 
 BACKGROUND, CELL = 0, 1  # semantic classes; those of further cells follow, then that of objects
 NEAREST = 12  # ours: a joint draw picks from this many instances of one smear that are nearest in form
+ODD = 5.0  # ours: robust deviations from its smear's cells beyond which a look is not lent
+_FEW = 10  # instances from which no usual look can be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,9 @@ class Styles:
         How many semantic classes of cells there are; a style is the cluster of that number in each of them.
     elongation : float32 (n, 2) or None
         Of each instance's outline, as in `forms`; None where features are means, which it does not matter to.
+    usual : bool (n,) or None
+        Whether a cell's look is about that of others of its class in its smear, see `usual_looks`; joint draws
+        lend no others, or one blot would lie on every cell of its size. None: all are.
 
     Notes
     -----
@@ -69,6 +74,7 @@ class Styles:
     draw: str = "joint"
     cell_classes: int = 1
     elongation: np.ndarray | None = None
+    usual: np.ndarray | None = None
 
     @classmethod
     def fit(
@@ -126,7 +132,8 @@ class Styles:
         size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
         uncut = np.ones(len(kind), dtype=bool) if whole is None else np.concatenate(whole)
         long = None if elongation is None else np.concatenate(elongation).astype(np.float32)
-        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes, long)
+        usual = usual_looks(points, kind, smear, uncut) | ~_are_cells(kind, cell_classes)  # of dust all is usual
+        return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes, long, usual)
 
     def __len__(self) -> int:
         return max(len(centres) for centres in self._cell_centres)
@@ -143,6 +150,11 @@ class Styles:
     @property
     def _cell(self) -> np.ndarray:
         return _are_cells(self.kind, self.cell_classes)
+
+    @property
+    def lends(self) -> np.ndarray:
+        """Whether joint draws lend the looks of each instance where others do as well, bool (n,)."""
+        return self.whole if self.usual is None else self.whole & self.usual
 
     @property
     def cells(self) -> np.ndarray:
@@ -332,7 +344,7 @@ class Styles:
             styled = alike & (self.cluster == self._nearest_style(style, k)) if wished else alike
             # This smear may have none of the style or of the class: then any other's will do.
             members = next(m for m in (styled & here, alike & here, styled, alike) if m.any())
-            members = np.flatnonzero(members & self.whole if (members & self.whole).any() else members)
+            members = np.flatnonzero(members & self.lends if (members & self.lends).any() else members)
             if sizes_px is None:
                 rows[which] = rng.choice(members, size=len(which))
             else:
@@ -350,6 +362,8 @@ class Styles:
         arrays["whole"] = self.whole.astype(np.uint8)
         if self.elongation is not None:
             arrays["elongation"] = self.elongation
+        if self.usual is not None:
+            arrays["usual"] = self.usual.astype(np.uint8)
         return arrays | {f"centres_{k}": centres for k, centres in enumerate(self.centres)}
 
     @classmethod
@@ -359,7 +373,8 @@ class Styles:
         centres = tuple(single[f"centres_{k}"] for k in range(len(single) - 1))
         whole = (arrays[name].astype(np.int64) for name in ("kind", "smear", "cluster", "size_px"))
         long = arrays["elongation"].astype(np.float32) if "elongation" in arrays else None
-        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw, cell_classes, long)
+        usual = arrays["usual"].astype(bool) if "usual" in arrays else None
+        return cls(single["features"], *whole, arrays["whole"].astype(bool), centres, draw, cell_classes, long, usual)
 
 
 def forms(instances: np.ndarray, count: int) -> dict[str, np.ndarray]:
@@ -382,6 +397,36 @@ def forms(instances: np.ndarray, count: int) -> dict[str, np.ndarray]:
     elongation = np.zeros((count, 2))
     elongation[: len(found)] = found
     return {"sizes_px": np.maximum(np.bincount(instances.ravel(), minlength=count), 1), "elongation": elongation}
+
+
+def usual_looks(features: np.ndarray, kind: np.ndarray, smear: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Say which instances look about like the others of their class in their smear.
+
+    Parameters
+    ----------
+    features : float32 (n, C)
+    kind, smear : int64 (n,)
+    whole : bool (n,)
+        What is usual is measured on these.
+
+    Returns
+    -------
+    bool (n,)
+        Whether the root mean square, over features, of the distance from the median in units of 1.4826 times the
+        median absolute deviation is at most `ODD`. A feature that most instances have alike says nothing. True
+        where a class has under ten whole instances in a smear.
+    """
+    usual = np.ones(len(features), dtype=bool)
+    for k, s in np.unique(np.stack([kind, smear], axis=1), axis=0):
+        alike = (kind == k) & (smear == s)
+        seen = features[alike & whole].astype(np.float64)
+        if len(seen) < _FEW:
+            continue
+        middle = np.median(seen, axis=0)
+        spread = 1.4826 * np.median(np.abs(seen - middle), axis=0)
+        far = (features[alike] - middle)[:, spread > 0] / spread[spread > 0]
+        usual[alike] = np.sqrt(np.square(far).sum(axis=1) / max(far.shape[1], 1)) <= ODD
+    return usual
 
 
 def _are_cells(kinds: np.ndarray, cell_classes: int) -> np.ndarray:

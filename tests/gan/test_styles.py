@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bloodlib.gan.styles import Styles, forms
+from bloodlib.gan.styles import Styles, forms, usual_looks
 
 
 @pytest.fixture
@@ -145,6 +145,38 @@ def test_cells_that_the_border_cuts_lend_no_looks_unless_there_are_no_others():
     for whole, allowed in ((cut_out, {1.0, 3.0}), ([np.array([True, False, False, False])], {1.0, 2.0, 3.0})):
         drawn, _ = Styles.fit(features, clusters=2, whole=whole).sample(np.random.default_rng(0), 60)
         assert set(drawn[1:, 0].tolist()) == allowed
+
+
+def test_a_look_unlike_all_others_of_its_smear_is_not_lent():
+    rng = np.random.default_rng(0)
+    cells = rng.normal(0, 0.1, (60, 3))
+    cells[7] = [0.0, 0.9, 0.0]  # nine deviations away in one feature: over five in the root mean square
+    cells[8, 1] = 0.4  # four deviations in one of them is within what cells do
+    features = [np.vstack([[0, 0, 0], cells]).astype(np.float32)]
+    sizes = [np.append(9999, np.full(60, 100))]
+    styles = Styles.fit(features, clusters=3, sizes_px=sizes)
+    assert np.flatnonzero(~styles.lends).tolist() == [8]
+    for source in (styles, Styles.from_arrays(styles.to_arrays(), "joint")):
+        drawn, _ = source.sample(np.random.default_rng(1), 300)
+        assert not (drawn[1:] == features[0][8]).all(axis=1).any()
+        assert (drawn[1:] == features[0][9]).all(axis=1).any()
+    older = Styles.from_arrays({k: x for k, x in styles.to_arrays().items() if k != "usual"}, "joint")
+    assert older.lends.all()
+    assert len(older.cells) == len(styles.cells) == 60  # it still counts, and has a cluster
+
+
+def test_what_is_usual_is_told_by_what_differs_and_by_enough_instances():
+    features = np.zeros((30, 2), np.float32)
+    features[:, 0] = np.linspace(0, 1, 30)
+    features[3, 1] = 1  # all others have this feature alike
+    ones, whole = np.ones(30, np.int64), np.ones(30, bool)
+    assert usual_looks(features, ones, ones, whole).all()
+    features[4, 0] = 90
+    assert np.flatnonzero(~usual_looks(features, ones, ones, whole)).tolist() == [4]
+    assert usual_looks(features[:9], ones[:9], ones[:9], whole[:9]).all()
+    cut = whole.copy()
+    cut[[4, 5]] = False
+    assert np.flatnonzero(~usual_looks(features, ones, ones, cut)).tolist() == [4]
 
 
 @pytest.fixture(params=["joint", "independent", "per_cell"])

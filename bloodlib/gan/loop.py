@@ -139,7 +139,8 @@ class Loop:
         weights = [weight for group in groups for weight in group["params"]]
         self.fabric.backward(joined, inputs=weights)  # none for pictures that only a slope was asked at
         norms = self._gradient_norms()
-        read = torch.stack([x.float() for x in (*losses.values(), *norms.values())]).tolist()  # once: a GPU waits for it
+        told = [x.float() for x in (*losses.values(), *norms.values())]
+        read = torch.stack(told).tolist()  # all at once: a GPU waits for it
         values = dict(zip(losses, read, strict=False))
         if self.fabric.world_size > 1:  # those of the whole batch, so that all processes stop at the same step
             values = {name: float(mean) for name, mean in self.fabric.all_reduce(values).items()}

@@ -499,7 +499,7 @@ class Synthesizer:
         ValueError
             Before anything is written: if the folder holds another set or anything else, or an argument is not allowed.
         BlockingIOError
-            If another process is writing to it.
+            If smears are missing and another process is writing to it.
 
         Warns
         -----

@@ -23,6 +23,7 @@ from .sampler.writing import amodal_annotations, amodal_coco
 if TYPE_CHECKING:
     from .synthesis import Synthesizer
 
+_COCO = "coco.json"
 _CHUNKS, _LARGEST = 8, 16  # chunks for each worker, so that all end together; smears in one, so that little is lost
 
 
@@ -39,7 +40,36 @@ def write_smears(
 ) -> None:
     """Write labelled synthetic smears; see `Synthesizer.write`."""
     folder, count, head = Path(folder), _whole_count(count), _head(synthesizer, seed, shape, style, shares)
-    seed, shape = head["seed"], tuple(head["shape"])
+    done = begun(folder, head, "smears")
+    if len(done) < count or not _is_finished(folder):
+        done = _write_rest(synthesizer, folder, count, head, shares, workers, progress)
+    crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
+    if crowded:
+        warnings.warn(
+            f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
+            f"{crowded[0]}; manifest.json gives requested and placed for each",
+            CrowdedWarning,
+            stacklevel=3,
+        )
+
+
+def _is_finished(folder: Path) -> bool:
+    """Say whether all that the manifest lists is in the COCO file, which is written last."""
+    manifest, coco = folder / MANIFEST, folder / _COCO
+    return coco.is_file() and coco.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
+
+
+def _write_rest(
+    synthesizer: Synthesizer,
+    folder: Path,
+    count: int,
+    head: dict[str, Any],
+    shares: np.ndarray | None,
+    workers: int | None,
+    progress: bool,
+) -> list[dict[str, Any]]:
+    """Write what is missing of a set, alone in its folder; gives what its manifest lists then."""
+    seed, shape, style = head["seed"], tuple(head["shape"]), head["style"]
     with alone_in(folder, partial(begun, folder, head, "smears")) as done:
         write_json(folder / MANIFEST, {**head, "smears": done})
         alone = effective_n_jobs(workers) == 1
@@ -54,14 +84,7 @@ def write_smears(
                 write_json(folder / MANIFEST, {**head, "smears": done})
                 bar.update(len(written))
         _write_coco(synthesizer, folder, done, shape, style, shares)
-    crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
-    if crowded:
-        warnings.warn(
-            f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
-            f"{crowded[0]}; manifest.json gives requested and placed for each",
-            CrowdedWarning,
-            stacklevel=3,
-        )
+    return done
 
 
 def begun_smears(
@@ -139,12 +162,12 @@ def _write_coco(
     several = synthesizer.config.cell_classes > 1
     names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
     if synthesizer.layout.config.overlap:
-        write_json(folder / "coco.json", _amodal(synthesizer, done, shape, style, shares, names), indent=None)
+        write_json(folder / _COCO, _amodal(synthesizer, done, shape, style, shares, names), indent=None)
     elif several:
         classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
-        write_coco(folder / "coco.json", classed, names)
+        write_coco(folder / _COCO, classed, names)
     else:
-        write_coco(folder / "coco.json", keep)
+        write_coco(folder / _COCO, keep)
 
 
 def _amodal(

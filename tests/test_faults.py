@@ -22,7 +22,7 @@ from measured import keep_counts
 
 import bloodlib
 from bloodlib import cli
-from bloodlib._files import alone_in, write_json
+from bloodlib._files import alone_in, read_json, write_json
 from bloodlib.evaluators import config as evaluators
 from bloodlib.evaluators import protocol
 from bloodlib.gan.config import Stage
@@ -243,6 +243,21 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(synth, tmp_
     first.join()
     synth.write(tmp_path / "out", 1, 0, SHAPE)
     assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_a_finished_set_is_found_while_another_process_is_there(synth, tmp_path):
+    out = tmp_path / "out"
+    synth.write(out, 2, 0, SHAPE)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with alone_in(out):
+        for count in (1, 2):
+            synth.write(out, count, 0, SHAPE)
+        with pytest.raises(BlockingIOError):
+            synth.write(out, 3, 0, SHAPE)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    write_json(out / "manifest.json", read_json(out / "manifest.json"))  # as a process leaves it that never got to coco
+    synth.write(out, 2, 0, SHAPE)
+    assert (out / "coco.json").stat().st_mtime_ns > (out / "manifest.json").stat().st_mtime_ns
 
 
 def test_nothing_is_tidied_in_a_folder_that_is_refused(synth, tmp_path):

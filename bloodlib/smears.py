@@ -120,6 +120,9 @@ class SmearFolder(Sequence[Smear]):
         What error messages and figures call this set.
     files : mapping of str to sequence of Path, optional
         What a smear is read from, the picture first, where that is files which may be corrected.
+    rendered : str, optional
+        What decides the smears besides their names, where they are rendered: a change of it is a change of theirs,
+        while processors and versions of libraries round the same ones a little differently.
 
     Notes
     -----
@@ -135,12 +138,14 @@ class SmearFolder(Sequence[Smear]):
         class_names: Sequence[str] = ("red blood cell",),
         title: str = "smears",
         files: Mapping[str, Sequence[Path]] | None = None,
+        rendered: str | None = None,
     ) -> None:
         self.names = tuple(names)
         self.groups = tuple(groups) if groups is not None else ("",) * len(self.names)
         self.class_names = tuple(class_names)
         self.title = title
         self.files = files
+        self.rendered = rendered
         self._read = read
 
     def __len__(self) -> int:
@@ -170,4 +175,5 @@ class SmearFolder(Sequence[Smear]):
             class_names=self.class_names,
             title=self.title,
             files=self.files,
+            rendered=self.rendered,
         )

@@ -117,10 +117,7 @@ def named_painter(name: str, fit: Sequence[Smear]) -> Path:
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"painter {name!r}: neither in {stored.parent.name}/ nor a folder with a {CONFIG}")
     if read_json(folder / CONFIG)["data"]["fingerprint"] != identify(fit):
-        raise ValueError(
-            f"painter {name!r}: was fitted on other smears than the fit part of this set, "
-            "or with another version of OpenCV if they are rendered"
-        )
+        raise ValueError(f"painter {name!r}: was fitted on other smears than the fit part of this set")
     return folder
 
 

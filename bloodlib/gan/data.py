@@ -158,11 +158,16 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     Notes
     -----
     Covers the number and names of all smears. Of a folder of files, whose annotations may be corrected, it covers
-    the bytes of them all; of other smears, image and instances of three (first, middle, last): reading a set can
-    mean deriving every mask, and a model is to be found at once.
+    the bytes of them all; of rendered smears, what they are rendered by, since no two kinds of processor round alike;
+    of other smears, image and instances of three (first, middle, last): reading a set can mean deriving every mask,
+    and a model is to be found at once.
     """
     names = getattr(smears, "names", None) or [smear.name for smear in smears]
     digest = hashlib.sha256(repr(list(names)).encode())
+    rendered = getattr(smears, "rendered", None)
+    if rendered is not None:
+        digest.update(rendered.encode())
+        return digest.hexdigest()[:16]
     files = getattr(smears, "files", None)
     if files:
         every = dict.fromkeys(path for name in names for path in files[name])  # coco.json once

@@ -19,7 +19,7 @@ from bloodlib.gan.data import (
 )
 from bloodlib.gan.pooling import lay_out
 from bloodlib.io import write_folder
-from bloodlib.smears import Smear
+from bloodlib.smears import Smear, SmearFolder
 
 
 def numbered(height=40, width=56, name="a"):
@@ -211,6 +211,21 @@ def test_the_fingerprint_of_a_part_of_a_folder_sees_its_files_only(mine):
     assert parts() == before
     (mine / "instances" / "b.png").write_bytes((mine / "instances" / "b.png").read_bytes() + b" ")
     assert not set(parts()) & set(before)
+
+
+def test_the_fingerprint_of_rendered_smears_sees_what_renders_them_and_no_pixel():
+    def rendered(brighter=0, by="phantom 1", names="abc"):
+        def read(name):
+            smear = numbered(name=name)
+            return Smear(smear.image + brighter, smear.instances, name=name)
+
+        return SmearFolder(names, read, rendered=by)
+
+    same = fingerprint(rendered())
+    assert fingerprint(rendered(brighter=1)) == same  # as another processor rounds it
+    assert len({same, fingerprint(rendered(by="phantom 2")), fingerprint(rendered(names="abd"))}) == 3
+    assert fingerprint(rendered()[:2]) == fingerprint(rendered(names="ab")) != same
+    assert fingerprint(list(rendered())) != same  # of smears in memory nobody knows what made them
 
 
 @pytest.mark.real

@@ -154,13 +154,15 @@ def contrast(
     Returns
     -------
     Contrast or None
-        None where no seed was run in both arms under one configuration on one kind of device.
+        None where no seed was run in both arms under one configuration on one kind of device,
+        or detectors with one backbone.
 
     Notes
     -----
-    Runs are paired where seed, configuration, kind of device and number format agree; of several
-    configurations the one with most pairs counts, so that an arm is never compared with one that
-    trained longer, nor differences between machines taken for differences between arms.
+    Runs are paired where seed, configuration, kind of device, number format and the backbone that
+    detectors start from agree; of several configurations the one with most pairs counts, so that an
+    arm is never compared with one that trained longer or began with other weights, nor differences
+    between machines taken for differences between arms.
 
     A draw takes test groups (slides) with replacement, then images within each, the same ones for
     every seed since all seeds saw the same images; seeds are averaged. For detection the score of an
@@ -225,10 +227,10 @@ def _pairs(first: Scored, second: Scored) -> list[tuple[int, int]]:
     return [(k, places[key]) for k, key in enumerate(keys) if key in places and key[0] == counts.most_common(1)[0][0]]
 
 
-def _pairing(run: Mapping[str, Any]) -> tuple[str | None, int, str, str]:
+def _pairing(run: Mapping[str, Any]) -> tuple[str | None, int, str, str, str | None]:
     """Give what two runs must share: "cpu, 2 threads, bfloat16" is "cpu" and "bfloat16", whatever the threads."""
     device = run.get("device", "").split(", ")
-    return run.get("config_hash"), run["seed"], device[0], device[-1]
+    return run.get("config_hash"), run["seed"], device[0], device[-1], run.get("backbone")
 
 
 def _painters(runs: Sequence[dict[str, Any]], differences: np.ndarray) -> PainterSpread | None:

@@ -167,6 +167,13 @@ def test_arms_are_paired_on_one_kind_of_device():
     assert list(contrasts.contrast(runs, "fcn8s", "SD", "RD", rng()).by_seed) == [0]  # threads are no difference
 
 
+def test_detectors_are_paired_where_they_began_with_one_backbone():
+    runs = pair([0.6] * 4, [0.5] * 4, seeds=3)
+    for run, backbone in zip(runs, ("a", "a", "b", "a", "b", "b"), strict=True):
+        run["backbone"] = backbone
+    assert list(contrasts.contrast(runs, "fcn8s", "SD", "RD", rng()).by_seed) == [0, 2]
+
+
 def test_sets_are_never_mixed():
     runs = [record("fcn8s", "RD", 0, [0.5] * 4), record("fcn8s", "RD", 1, [0.5] * 4, dataset="phantom")]
     with pytest.raises(ValueError, match="mixed"):

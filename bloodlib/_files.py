@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +22,7 @@ T = TypeVar("T")
 LOCK, MANIFEST = ".lock", "manifest.json"
 _PARTIAL = ".partial-"
 _OF_A_KILLED = re.compile(rf"{re.escape(_PARTIAL)}[a-z0-9_]{{8}}(\.\w+)?")  # as `replacing` names them
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _BELOW = ("images", "instances", "masks", "annotations", "previews")  # folders that the library makes in one
 
 
@@ -103,7 +107,10 @@ def _is_partial(path: Path) -> bool:
 
 def is_vacant(folder: Path) -> bool:
     """Say whether a folder is not there, or holds nothing but what a killed process of this library left."""
-    return not folder.exists() or all(path.name == LOCK or _is_partial(path) for path in folder.iterdir())
+    return not folder.exists() or all(
+        path.name == LOCK or _is_partial(path) or path.name.startswith(".nfs")  # NFS' name of a removed open file
+        for path in folder.iterdir()
+    )
 
 
 def begun(folder: Path, head: dict[str, Any], listed: str, unknown: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -166,7 +173,27 @@ def _locked(file: IO[str]) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise OSError(
+            f"{Path(file.name).parent}: its file system locks no files ({error.strerror}), and without a lock two "
+            "processes could write there at once; write to another one, or mount it with locks (Lustre: -o flock)"
+        ) from error
     return True
+
+
+def in_turn(call: Callable[[], T], seconds: float = 5.0) -> T:
+    """Do what writes to a folder, and where another process is writing there wait until it has ended."""
+    said = False
+    while True:
+        try:
+            return call()
+        except BlockingIOError as error:
+            if not said:
+                logging.getLogger(__name__).warning("waiting: %s", error)
+            said = True
+            time.sleep(seconds)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -25,9 +25,9 @@ from .gan.data import Labelled, fingerprint, fitting_crops, label, resized, shor
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
 from .gan.painting import check_features, find_styles
-from .gan.precision import is_first
+from .gan.precision import is_first, processes
 from .gan.styles import Styles, forms
-from .gan.training import CHECKPOINT, Trainer, encode_smear, make_painter, paint_instances
+from .gan.training import CHECKPOINT, Trainer, check_shares, encode_smear, make_painter, paint_instances
 from .incidental import ObjectDatabase
 from .release import CONFIG, FORMAT, locate, read_model, reading, released_of
 from .sampler.config import MaskConfig
@@ -144,6 +144,7 @@ class Synthesizer:
             If a loss is no number; the last checkpoint stays.
         """
         config = preset(profile, **overrides)
+        check_shares(config, processes(devices))
         title = getattr(smears, "title", "smears")
         named = {"class_names": class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
         smears = smears if isinstance(smears, Sequence) else list(smears)

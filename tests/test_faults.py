@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -243,6 +244,23 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(synth, tmp_
     first.join()
     synth.write(tmp_path / "out", 1, 0, SHAPE)
     assert not (tmp_path / "out" / ".lock").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
+def test_a_file_system_without_locks_is_named(synth, tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(OSError, match=r"out: its file system locks no files .*Lustre: -o flock"):
+        synth.write(tmp_path / "out", 1, 0, SHAPE)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_what_nfs_leaves_of_a_removed_lock_is_nothing(synth, tmp_path):
+    (tmp_path / ".nfs00000000018d2bf100000001").write_text("")
+    synth.write(tmp_path, 1, 0, SHAPE)
+    assert (tmp_path / "manifest.json").is_file()
 
 
 def test_a_finished_set_is_found_while_another_process_is_there(synth, tmp_path):

@@ -1,6 +1,7 @@
 """The Snakemake grid of Table 2, by dry runs: what it would make, and what it leaves alone."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import yaml
 
 from bloodlib._files import alone_in
 from bloodlib.evaluators.arms import ARMS, CONTROLS
+from bloodlib.evaluators.backbone import backbone_name
+from bloodlib.evaluators.config import preset
 from bloodlib.evaluators.run import stored_path
 from tools import results
 
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.skipif(not SNAKEMAKE.exists(), reason="snakemake is not
 def planned(tmp_path, *options: str) -> dict[str, int]:
     """Count the jobs that a dry run plans, by rule, with runs stored below tmp_path."""
     config = ["profile=laptop", "data=chula_rbc12", f"results={tmp_path}/results", f"artifacts={tmp_path}/made"]
-    command = [SNAKEMAKE, "--snakefile", "table2.smk", "--cores", "2", "--dry-run", "--rerun-triggers", "input"]
+    command = [SNAKEMAKE, "--snakefile", "table2.smk", "--cores", "2", "--dry-run", "--rerun-triggers", "mtime"]
     done = subprocess.run(
         [*command, "--config", *config, *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
@@ -60,7 +63,7 @@ def test_the_slurm_profile_is_one_that_snakemake_reads():
     helped = subprocess.run([SNAKEMAKE, "--help"], capture_output=True, text=True, check=True, timeout=300).stdout
     assert profile["executor"] == "slurm"
     assert all(f"--{key}" in helped for key in profile)
-    assert set(profile["set-resources"]) == {"shared"}
+    assert profile["rerun-triggers"] == "mtime"
 
 
 def test_a_grid_that_was_killed_is_gone_on_with(tmp_path):
@@ -77,6 +80,103 @@ def test_a_grid_that_was_killed_is_gone_on_with(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+STUB = """#!{python}
+# Stands for `python -m MODULE …`: writes down what it was called for, and what would be made.
+import json, sys
+from pathlib import Path
+given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+out = Path(given["--out"])
+with open({log!r}, "a") as log:
+    print(out.stem, file=log)
+if out.stem in Path({broken!r}).read_text().split():
+    sys.exit(1)
+out.parent.mkdir(parents=True, exist_ok=True)
+art = Path(given["--artifacts"])
+if given.get("--what") == "backbone":
+    (art / {backbone!r}).write_text("")
+    made = {{"file": {backbone!r}}}
+elif "--what" in given:
+    name = f"painter-{{given['--turn']}}"
+    (art / name).mkdir(exist_ok=True)
+    for file in ("config.json", "w.safetensors"):
+        (art / name / file).write_text(name)
+    import hashlib
+    painter = hashlib.sha256(name.encode()).hexdigest()[:12]
+    made = {{"painter": painter, "smears": 2}}
+    if given["--what"] != "painter":
+        (art / f"synthetic-{{painter}}").mkdir(exist_ok=True)
+        (art / f"synthetic-{{painter}}" / "manifest.json").write_text('{{"smears": [1, 2]}}')
+else:
+    made = {{}}
+out.write_text(json.dumps(made))
+"""
+
+
+class Grid:
+    """A grid whose jobs are a stub: `call` makes it and gives the names of the jobs in their order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log, self.broken = folder, folder / "log", folder / "broken"
+        backbone = backbone_name(preset("laptop", "faster_rcnn"))
+        stub = folder / "stub.py"
+        names = {"log": str(self.log), "broken": str(self.broken), "backbone": backbone}
+        stub.write_text(STUB.format(python=sys.executable, **names))
+        stub.chmod(0o755)
+
+    def call(self, *more: str, broken: str = "") -> list[str]:
+        self.log.write_text("")
+        self.broken.write_text(broken)
+        where = [f"results={self.folder}/results", f"artifacts={self.folder}/made", f"python={self.folder}/stub.py"]
+        command = [*results.command("laptop", "chula_rbc12", [*where, *more]), "--directory", str(self.folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+        assert (done.returncode == 0) == (not broken), done.stderr[-2000:]
+        return self.log.read_text().split()
+
+    def stored(self) -> list[str]:
+        return sorted(path.stem for path in (self.folder / "results").rglob("*.json"))
+
+
+def test_a_second_call_leaves_stored_runs_alone_and_makes_again_what_is_gone(tmp_path):
+    grid, cells = Grid(tmp_path), ("seeds=0", "tasks=fcn8s,faster_rcnn", "arms=RD,SD")
+    (tmp_path / "made").mkdir()
+    first = grid.call(*cells, broken="fcn8s-SD-0")
+    runs = ["faster_rcnn-RD-0", "faster_rcnn-SD-0", "fcn8s-RD-0", "fcn8s-SD-0"]
+    assert sorted(first) == sorted([*runs, "painter-0", "painted-0", "backbone-0"])
+    assert grid.stored() == [name for name in runs if name != "fcn8s-SD-0"]
+    assert grid.call(*cells) == ["fcn8s-SD-0"]
+    assert grid.stored() == runs
+    assert grid.call(*cells) == []
+    shutil.rmtree(next((tmp_path / "made").glob("synthetic-*")))
+    next((tmp_path / "results").rglob("fcn8s-SD-0.json")).unlink()
+    assert grid.call(*cells) == ["painted-0", "fcn8s-SD-0"], "the set is made by its own job, not by the run"
+    assert grid.stored() == runs
+
+
+def test_the_first_seed_is_whole_before_the_second_begins(tmp_path):
+    (tmp_path / "made").mkdir()
+    order = Grid(tmp_path).call("seeds=0,1", "tasks=fcn8s", "arms=RD,SD,RD+SD")
+    assert order.index("painter-1") > max(order.index(f"fcn8s-{arm}-0") for arm in ("RD", "SD", "RD+SD"))
+
+
+def test_of_smears_that_no_released_painter_saw_there_is_no_arm_of_it(tmp_path):
+    jobs = planned(tmp_path, "data=phantom", "seeds=0", "tasks=fcn8s", "arms=controls")
+    assert jobs["fcn8s_seed_0"] == len(CONTROLS) - 1
+
+
+def test_jobs_ask_a_cluster_for_what_the_profile_needs(tmp_path):
+    config = [f"results={tmp_path}/results", f"artifacts={tmp_path}/made", "seeds=0", "tasks=fcn8s", "arms=SD"]
+    command = [SNAKEMAKE, "--snakefile", "table2.smk", "--cores", "2", "--dry-run", "--rerun-triggers", "mtime"]
+    for more, wanted in (
+        (("profile=laptop",), {"runtime=60", "runtime=240"}),
+        (("profile=paper", "gpus=1"), {"runtime=600", "runtime=1440", "gres=gpu:1"}),
+    ):
+        done = subprocess.run(
+            [*command, "--config", *config, *more], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+        )
+        said = done.stdout + done.stderr
+        assert wanted <= set(re.findall(r"(?:runtime|gres)=[\w:]+", said))
 
 
 def test_two_calls_do_not_make_one_grid(tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from bloodlib._files import alone_in
 from .layout import ROOT
 
 
-def command(profile: str, data: str, more: Sequence[str] = ()) -> list[str]:
+def command(profile: str, data: str, more: Sequence[str] = (), slurm: bool = False) -> list[str]:
     """Give Snakemake's command line; `more` are pairs for its ``--config``, such as ``seeds=0,1``.
 
     Notes
@@ -21,8 +21,9 @@ def command(profile: str, data: str, more: Sequence[str] = ()) -> list[str]:
     Snakemake's own lock stays when it is killed, and so does its mark on a file that was being made; the next
     call then refuses to start. A record is written whole or not at all, so neither is needed here.
     """
-    own = ["--nolock", "--ignore-incomplete", "--rerun-triggers", "input", "--keep-going"]
-    grid = ["--snakefile", str(ROOT / "table2.smk"), "--cores", "2", "--jobs", "1"]
+    own = ["--nolock", "--ignore-incomplete", "--rerun-triggers", "mtime", "--keep-going"]
+    here = ["--workflow-profile", str(ROOT / "profiles" / "slurm")] if slurm else ["--cores", "2", "--jobs", "1"]
+    grid = ["--snakefile", str(ROOT / "table2.smk"), *here]
     return [
         str(Path(sys.executable).with_name("snakemake")),
         *grid,
@@ -39,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.results", description=__doc__)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="phantom")
+    parser.add_argument("--slurm", action="store_true", help="give the jobs to Slurm, by profiles/slurm")
     parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for Snakemake's --config: seeds, tasks, arms, …")
     chosen = parser.parse_args(arguments)
     try:
         with alone_in(ROOT / "build" / f"{chosen.profile}-{Path(chosen.data).name}" / "grid"):
-            return subprocess.run(command(chosen.profile, chosen.data, chosen.more), cwd=ROOT, check=False).returncode
+            called = command(chosen.profile, chosen.data, chosen.more, chosen.slurm)
+            return subprocess.run(called, cwd=ROOT, check=False).returncode
     except BlockingIOError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .._files import replacing
+from .._files import alone_in, in_turn, replacing
 from .arms import Samples, plan
 from .config import EvaluatorConfig
 
@@ -26,7 +26,8 @@ def phantom_backbone(config: EvaluatorConfig, artifacts: str | Path, progress: b
         Of Faster R-CNN; with the same network, sizes and learning rate a detector is trained on the fit
         part of the phantom for ``start_steps`` steps, from random weights.
     artifacts : path
-        Where it is kept, under a name that changes with the configuration.
+        Where it is kept, under a name that changes with the configuration; while another process trains it there,
+        this one waits.
     progress : bool
 
     Returns
@@ -42,16 +43,32 @@ def phantom_backbone(config: EvaluatorConfig, artifacts: str | Path, progress: b
     from ..datasets import load
     from .training import train
 
-    alone = replace(config, start="none", steps=config.start_steps, checkpoints=1)
-    path = Path(artifacts) / f"backbone-{alone.hash}.safetensors"
+    alone = _trained_on_phantom(config)
+    path = Path(artifacts) / backbone_name(config)
+
+    def make() -> None:
+        with alone_in(path.with_suffix("")):
+            if path.is_file():
+                return
+            fit = load("phantom", split="fit")
+            evaluator = train(Samples(plan("RD", len(fit)), fit, (), SEED), alone, SEED, progress=progress)
+            state = evaluator.model.state_dict()
+            kept = {name: x.contiguous().cpu() for name, x in state.items() if name.startswith(PREFIX)}
+            with replacing(path) as beside:
+                save_file(kept, beside)
+
     if not path.is_file():
-        fit = load("phantom", split="fit")
-        evaluator = train(Samples(plan("RD", len(fit)), fit, (), SEED), alone, SEED, progress=progress)
-        state = evaluator.model.state_dict()
-        kept = {name: x.contiguous().cpu() for name, x in state.items() if name.startswith(PREFIX)}
-        with replacing(path) as beside:
-            save_file(kept, beside)
+        in_turn(make)  # two runs that train it at once would not begin with the same one
     return path
+
+
+def backbone_name(config: EvaluatorConfig) -> str:
+    """Name the file of the backbone that detectors of a configuration start from."""
+    return f"backbone-{_trained_on_phantom(config).hash}.safetensors"
+
+
+def _trained_on_phantom(config: EvaluatorConfig) -> EvaluatorConfig:
+    return replace(config, start="none", steps=config.start_steps, checkpoints=1)
 
 
 def load_backbone(model: nn.Module, path: str | Path) -> None:

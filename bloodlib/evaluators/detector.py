@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -69,6 +70,11 @@ def faster_rcnn(config: EvaluatorConfig) -> CellDetector:
     CellDetector
         Two classes: background, cell. Takes lists of images in [0, 1] at their native size.
 
+    Raises
+    ------
+    OSError
+        If it is to start from ImageNet, and the weights are neither in torch's cache nor to be downloaded.
+
     Notes
     -----
     torchvision's defaults keep 100 boxes per image and resize to 800–1333 px: both are switched off.
@@ -79,13 +85,20 @@ def faster_rcnn(config: EvaluatorConfig) -> CellDetector:
     frozen = config.start == "imagenet"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Arguments other than a weight enum")
-        backbone = resnet_fpn_backbone(
-            backbone_name=config.backbone,
-            weights="DEFAULT" if frozen else None,
-            norm_layer=FrozenBatchNorm2d if frozen else partial(normalisation, config.norm),
-            trainable_layers=3 if frozen else 5,
-            returned_layers=list(config.levels),
-        )
+        try:
+            backbone = resnet_fpn_backbone(
+                backbone_name=config.backbone,
+                weights="DEFAULT" if frozen else None,
+                norm_layer=FrozenBatchNorm2d if frozen else partial(normalisation, config.norm),
+                trainable_layers=3 if frozen else 5,
+                returned_layers=list(config.levels),
+            )
+        except URLError as error:
+            raise OSError(
+                f"ImageNet's weights for {config.backbone} could not be downloaded ({error.reason}); fetch them once where "
+                f"there is internet, `python -c 'import torchvision; torchvision.models.{config.backbone}(weights="
+                '"DEFAULT")\'`, or start from the phantom (`--start phantom`)'
+            ) from error
     levels = len(config.levels) + 1  # the pyramid adds a pooled level on top
     names = [str(k) for k in range(len(config.levels))]
     pool = MultiScaleRoIAlign(names, output_size=7, sampling_ratio=2)

@@ -6,14 +6,15 @@ On a cluster many runs start at the same moment; each of these things is then a 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from .._files import read_json, write_json
-from ..release import CONFIG
+from .._files import MANIFEST, package_data, read_json, write_json
+from ..release import CONFIG, released
 from .arms import ARMS, CONTROLS, SOURCES, plan
-from .backbone import phantom_backbone
+from .backbone import backbone_name, phantom_backbone
 from .config import PROFILES, preset
-from .synthetic import fingerprint, painter_for, synthetic_smears
+from .synthetic import fingerprint, folder_name, painter_for, synthetic_smears
 
 WHAT = ("backbone", "painter", *(source for source in SOURCES if source not in ("shuffled", "copy-paste")))
 
@@ -54,6 +55,54 @@ def prepare(
         count = max(planned.synthetic for planned in plans if planned.source == what)
         made["smears"] = len(synthetic_smears(fit, count, folder, artifacts, what, progress))
     return made
+
+
+def is_there(what: str, made: dict[str, Any], profile: str, artifacts: str | Path) -> bool:
+    """Say whether a thing that `prepare` once made is still what runs would look for.
+
+    Parameters
+    ----------
+    what : str
+        As in `prepare`.
+    made : dict
+        What `prepare` gave then.
+    profile : str
+    artifacts : path
+
+    Notes
+    -----
+    Files that were deleted are seen, and so is another backbone of the present preset, or another released painter;
+    not a data set that has changed, for it would have to be read.
+    """
+    artifacts = Path(artifacts)
+    if what == "backbone":
+        config = preset(profile, "faster_rcnn")
+        name = backbone_name(config) if config.start == "phantom" else None
+        return made.get("file") == name and (name is None or (artifacts / name).is_file())
+    known = [package_data("models", name) for name in released()]
+    if what != "released":
+        known += [path.parent for path in artifacts.glob(f"painter*/{CONFIG}")]
+        known += [path.parent for path in package_data("painters").glob(f"*/{CONFIG}")]
+    if made.get("painter") not in map(fingerprint, known):
+        return False
+    if what == "painter":
+        return True
+    manifest = artifacts / folder_name(made["painter"], what) / MANIFEST
+    return manifest.is_file() and len(read_json(manifest)["smears"]) >= made["smears"]
+
+
+def forget_missing(prepared: str | Path, profile: str, artifacts: str | Path) -> list[str]:
+    """Remove the small files of things that are gone or are others now, so that they are made again; give their names.
+
+    Otherwise every run that needs such a thing would make it by itself.
+    """
+    gone = []
+    for path in sorted(Path(prepared).glob("[a-z]*.json")):
+        what = path.stem.rsplit("-", 1)[0]
+        if what in WHAT and not is_there(what, read_json(path), profile, artifacts):
+            path.unlink()
+            gone.append(path.stem)
+    return gone
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -195,7 +195,10 @@ def _commit() -> str | None:
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
-    asked = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    try:
+        asked = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:  # no git on this node
+        return None
     return asked.stdout.strip() or None
 
 
@@ -226,7 +229,7 @@ def load_runs(folder: str | Path) -> list[dict[str, Any]]:
     A folder that does not exist holds no runs.
     """
     runs = []
-    for path in sorted(Path(folder).rglob("*.json")):
+    for path in sorted(Path(folder).rglob("[!.]*.json")):  # what begins with a dot is being written
         record = read_json(path)
         missing = [key for key in ("task", "arm", "seed", "dataset", "selected") if key not in record]
         if missing or record["task"] not in TASKS or record["arm"] not in ARMS + CONTROLS:

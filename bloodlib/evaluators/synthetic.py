@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .._files import package_data, read_json
+from .._files import in_turn, package_data, read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
 
@@ -50,7 +50,8 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
         It is fitted on these alone.
     profile : str
     artifacts : path
-        A finished one in ``painter/`` or ``painter-SEED/`` is taken, an interrupted one goes on.
+        A finished one in ``painter/`` or ``painter-SEED/`` is taken, an interrupted one goes on, and what another
+        process is training is waited for.
     seed : int
     progress : bool
 
@@ -80,7 +81,7 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
         if found is not None:
             return found
     plain = {**PLAIN_PAINTER, "layout": PLAIN_LAYOUT}
-    Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **plain)
+    in_turn(lambda: Synthesizer.fit(fit, profile=profile, folder=folder, seed=seed, progress=progress, **plain))
     return folder
 
 
@@ -147,7 +148,7 @@ def synthetic_smears(
     painted_by : path or None
         Folder of the painter; not needed for copy-paste.
     artifacts : path
-        ``synthetic-FINGERPRINT…/`` lies in it.
+        ``synthetic-FINGERPRINT…/`` lies in it; while another process writes there, this one waits.
     source : str
         One of `bloodlib.evaluators.arms.SOURCES`.
     progress : bool
@@ -168,20 +169,23 @@ def synthetic_smears(
     from ..synthesis import Synthesizer
 
     made = Synthesizer.load(painted_by)
-    folder = Path(artifacts) / f"synthetic-{fingerprint(painted_by)}"
+    folder = Path(artifacts) / folder_name(fingerprint(painted_by), source)
     if source == "camera":
         made = made.with_camera(fit, compression=False)
     layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}}
     if source in layouts:
         layout = MaskGenerator.fit(fit, **layouts[source])
         made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
-    if source in (*layouts, "camera"):
-        folder = folder.with_name(f"{folder.name}-{source}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CrowdedWarning)  # manifest.json says which smears are full
-        made.write(folder, count=count, seed=SEED, progress=progress)
+        in_turn(lambda: made.write(folder, count=count, seed=SEED, progress=progress))
     smears = load(folder)[:count]
     return shuffled(smears) if source == "shuffled" else smears
+
+
+def folder_name(painter: str, source: str) -> str:
+    """Name the folder of a painted set by its painter's fingerprint, and by its source where it is no usual set."""
+    return f"synthetic-{painter}" + (f"-{source}" if source in ("uniform", "plain", "camera") else "")
 
 
 def shuffled(smears: SmearFolder) -> SmearFolder:

@@ -76,6 +76,11 @@ def working_type(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def processes(devices: int) -> int:
+    """Give how many processes train together, as far as that is known before they have met."""
+    return max(devices, int(os.environ.get("WORLD_SIZE", 1))) if os.environ.get(_STARTED_BY_FABRIC) else devices
+
+
 def is_first(devices: int) -> bool:
     """Say whether this process, among those that train together, is the one that writes; also before they have met."""
     if devices == 1 and not os.environ.get(_STARTED_BY_FABRIC):

@@ -81,9 +81,9 @@ class Trainer(Loop):
         devices: int = 1,
         start: Painter | None = None,
     ) -> None:
-        _check_shares(config, devices)
+        check_shares(config, devices)
         super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"), devices)
-        _check_shares(config, self.fabric.world_size)
+        check_shares(config, self.fabric.world_size)
         self.config, self.progress = config, progress
         self.smears = [label(smear, config) for smear in smears]
         with torch.random.fork_rng(devices=[]):
@@ -248,7 +248,8 @@ class Trainer(Loop):
             self.journal.picture(overall, "real", np.hstack(real))
 
 
-def _check_shares(config: GanConfig, devices: int) -> None:
+def check_shares(config: GanConfig, devices: int) -> None:
+    """Refuse, by ValueError, batches that do not go evenly among some devices."""
     for stage in config.stages:
         if stage.batch % devices:
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.error import URLError
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,15 @@ def test_paper_detector_is_resnet101_with_frozen_weights_only_from_imagenet():
     with torch.device("meta"):
         model = detector.faster_rcnn(config)
     assert len(model.backbone.inner.body["layer3"]) == 23  # ResNet-101's
+
+
+def test_imagenet_without_internet_is_named(monkeypatch):
+    def nowhere(**given):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(detector, "resnet_fpn_backbone", nowhere)
+    with pytest.raises(OSError, match=r"weights for resnet101 could not be downloaded \(Name .*--start phantom"):
+        detector.faster_rcnn(preset("paper", "faster_rcnn"))
 
 
 def test_box_target_leaves_slivers_out():

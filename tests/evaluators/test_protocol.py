@@ -128,8 +128,15 @@ def test_selection_takes_the_earliest_best_and_reports_optimism():
     assert selected["optimism"] == pytest.approx(0.2)
 
 
+def test_a_node_without_git_names_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert protocol._commit() is None
+
+
 def test_no_runs_and_broken_runs(tmp_path):
     assert protocol.load_runs(tmp_path / "missing") == []
+    (tmp_path / ".partial-abcdef12.json").write_text("")  # as another process writes it
+    assert protocol.load_runs(tmp_path) == []
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match=r"bad\.json: not the record"):
         protocol.load_runs(tmp_path)

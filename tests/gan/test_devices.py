@@ -21,6 +21,8 @@ from bloodlib.gan.data import Crops, label
 from bloodlib.gan.objective import LOSSES
 from bloodlib.gan.precision import is_first
 from bloodlib.gan.training import CHECKPOINT, Trainer
+from bloodlib.sampler.masks import MaskGenerator
+from bloodlib.synthesis import Synthesizer
 
 PROGRAM = Path(__file__).with_name("two_devices.py")
 
@@ -80,6 +82,17 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     config = replace(TINY, stages=(Stage(crop=32, batch=4, steps=1), Stage(crop=32, batch=3, steps=1)))
     with pytest.raises(ValueError, match="batch is 3, which 2 devices cannot share evenly; give a multiple of 2"):
         Trainer(config, toy_smears(), devices=2)
+
+
+def test_batches_are_looked_at_before_anything_is_fitted(monkeypatch):
+    """Also where `fabric run` has started more processes than this one was told of."""
+    monkeypatch.setattr(MaskGenerator, "fit", None)
+    with pytest.raises(ValueError, match="batch is 6, which 4 devices cannot share evenly"):
+        Synthesizer.fit(toy_smears(), "laptop", devices=4)
+    monkeypatch.setenv("LT_CLI_USED", "1")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with pytest.raises(ValueError, match="batch is 6, which 8 devices cannot share evenly"):
+        Synthesizer.fit(toy_smears(), "laptop")
 
 
 def test_more_devices_than_there_are_and_notebooks_are_refused(monkeypatch):

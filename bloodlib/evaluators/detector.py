@@ -95,8 +95,8 @@ def faster_rcnn(config: EvaluatorConfig) -> CellDetector:
             )
         except URLError as error:
             raise OSError(
-                f"ImageNet's weights for {config.backbone} could not be downloaded ({error.reason}); fetch them once where "
-                f"there is internet, `python -c 'import torchvision; torchvision.models.{config.backbone}(weights="
+                f"ImageNet's weights for {config.backbone} could not be downloaded ({error.reason}); fetch them once "
+                f"where there is internet, `python -c 'import torchvision.models as m; m.{config.backbone}(weights="
                 '"DEFAULT")\'`, or start from the phantom (`--start phantom`)'
             ) from error
     levels = len(config.levels) + 1  # the pyramid adds a pooled level on top

@@ -63,7 +63,7 @@ def needed(task, seed):
         if Path(path_of(task, wildcards.arm, seed)).is_file():
             return []
         made = plan(wildcards.arm, 2)
-        source = "painted" if made.source == "shuffled" else made.source
+        source = {"shuffled": "painted", "repainted": "painter"}.get(made.source, made.source)
         turn = 0 if source == "released" else painter_seed(int(seed))  # of the released painter there is one
         shared = [f"{source}-{turn}"] if made.painted else []
         if preset(PROFILE, task).start == "phantom":

@@ -17,6 +17,7 @@ SOURCES = {
     "plain": "the same, but shapes as they were cut out: no rotation, scaling or flip",
     "camera": "painted, with the light, the colour fringes and the grain of real pictures",
     "released": "masks and paint of the released painter: looks of their own, even outlines, and a camera",
+    "repainted": "the masks of real smears, painted in these smears' own looks",
     "shuffled": "painted, each image with the mask of the next one",
     "copy-paste": "real smears with cells of other real smears pasted in",
 }
@@ -38,6 +39,7 @@ class Control:
 CONTROL_ARMS = {
     "SD-uniform": Control("SD", "SD", "without adhesion: cells lie uniformly", "uniform"),
     "SD-plain": Control("SD", "SD", "without shape augmentation, the paper's own explanation of SD > RD", "plain"),
+    "SD-repainted": Control("SD", "RD", "real masks, painted: is it the paint, or the drawn masks?", "repainted"),
     "SD-camera": Control("SD", "SD", "as a camera would see it: does what painters leave out matter?", "camera"),
     "SD-released": Control(
         "SD", "SD", "all that was done about what gives paintings away: does it matter?", "released"

@@ -16,7 +16,7 @@ from .backbone import backbone_name, phantom_backbone
 from .config import PROFILES, preset
 from .synthetic import fingerprint, folder_name, painter_for, synthetic_smears
 
-WHAT = ("backbone", "painter", *(source for source in SOURCES if source not in ("shuffled", "copy-paste")))
+WHAT = ("backbone", "painter", *(source for source in SOURCES if source not in ("shuffled", "repainted", "copy-paste")))
 
 
 def prepare(

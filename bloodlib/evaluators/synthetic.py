@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from .._files import in_turn, package_data, read_json
 from ..smears import Smear, SmearFolder, relabel
 from .arms import SOURCES
+
+if TYPE_CHECKING:
+    from ..synthesis import Synthesizer
 
 SEED = 0  # the synthetic set of a painter is the same for all tasks, arms and seeds
 PLAIN_PAINTER = {"camera": False, "style_terms": 1, "softness_px": 0.0}  # of Table 2: the paper's have no more
@@ -169,6 +173,8 @@ def synthetic_smears(
     from ..synthesis import Synthesizer
 
     made = Synthesizer.load(painted_by)
+    if source == "repainted":
+        return repainted(fit, made)[:count]
     folder = Path(artifacts) / folder_name(fingerprint(painted_by), source)
     if source == "camera":
         made = made.with_camera(fit, compression=False)
@@ -198,6 +204,31 @@ def shuffled(smears: SmearFolder) -> SmearFolder:
         return Smear(here.image, beside.instances, beside.classes, name=name, group=here.group)
 
     return SmearFolder(names, read, groups=smears.groups, title=f"{smears.title}, masks shuffled")
+
+
+def repainted(fit: Sequence[Smear], made: Synthesizer) -> SmearFolder:
+    """Give real smears' own masks, painted in their own looks, when they are read.
+
+    Parameters
+    ----------
+    fit : sequence of Smear
+        Of which `made` has seen all.
+    made : Synthesizer
+
+    Notes
+    -----
+    Between these and the real smears nothing differs but the paint; between these and sampled ones nothing but where
+    cells lie, what shapes they have, and looks drawn for them.
+    """
+
+    def read(name: str) -> Smear:
+        k = int(name.rsplit("-", 1)[1])
+        smear = fit[k]
+        image = made.repaint(smear, np.random.default_rng([SEED, k]))
+        return Smear(image, smear.instances, smear.classes, name=name, group=smear.group)
+
+    names = [f"repainted-{k:05d}" for k in range(len(fit))]
+    return SmearFolder(names, read, title="real masks, painted")
 
 
 def copy_paste(fit: Sequence[Smear], count: int, seed: int) -> SmearFolder:

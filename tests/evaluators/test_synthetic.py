@@ -68,6 +68,22 @@ def test_share_of_real_crops(arm, share):
         assert abs(counted.sum() - 800 * share) < 4 * np.sqrt(800 * share * (1 - share))
 
 
+def test_repainted_smears_have_their_own_masks_and_none_of_their_pixels():
+    class Painter:
+        def repaint(self, smear, rng):
+            assert rng.integers(9) >= 0
+            return 255 - smear.image
+
+    fit = [squares(k, 90 + k) for k in range(3)]
+    painted = synthetic.repainted(fit, Painter())
+    assert len(painted) == 3
+    for real, smear in zip(fit, painted[:2], strict=False):
+        assert np.array_equal(smear.instances, real.instances)
+        assert np.array_equal(smear.image, 255 - real.image)
+        assert smear.name.startswith("repainted-")
+    assert arms.plan("SD-repainted", 40).synthetic == 40
+
+
 def test_shuffled_masks_are_those_of_the_next_smear():
     smears = [squares(k, 100) for k in range(3)]
     by_name = {smear.name: smear for smear in smears}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bloodlib
+from bloodlib._files import MANIFEST, read_json
 
 
 def setting_values(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -190,7 +191,8 @@ def generate(chosen: argparse.Namespace) -> None:
         made = bloodlib.load(chosen.output)
         for smear in made:
             write_voc(chosen.output / "annotations" / f"{smear.name}.xml", smear, made.class_names)
-    print(f"{chosen.count} labelled smears in {chosen.output}")
+    there = len(read_json(chosen.output / MANIFEST)["smears"])
+    print(f"{there} labelled smears in {chosen.output}" + (", as before" if there > chosen.count else ""))
 
 
 def _check_classes(asked: dict[int, float], synthesizer: bloodlib.Synthesizer) -> None:

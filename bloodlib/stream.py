@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import find_objects
 from threadpoolctl import threadpool_limits
 from torch import Tensor, distributed
 from torch.utils.data import IterableDataset, get_worker_info
@@ -20,6 +21,8 @@ from .sampler.masks import CrowdedWarning
 from .sampler.requested import whole_seed
 from .smears import Smear, relabel
 from .synthesis import Synthesizer
+
+LEAST_PX = 20  # ours: what is left of a cell at the border of a real window
 
 
 class SyntheticSmears(IterableDataset):
@@ -56,7 +59,11 @@ class SyntheticSmears(IterableDataset):
     -----
     Samples are numbered over all workers and ranks: the i-th of worker w of W in rank r of R is number
     (i·W + w)·R + r. Number k of epoch e depends on (seed, e, k) alone, so that no two workers or ranks give the
-    same sample, and any number of workers and ranks gives the same set. Real windows are drawn with replacement.
+    same sample, and any number of workers and ranks gives the same set. Real windows are drawn with replacement;
+    slivers of cells at their borders (under `LEAST_PX`, or a pixel wide) are background.
+    Each worker fills batches of its own, as with every stream in torch: where the samples do not come out even
+    among the workers, an epoch has more batches than the loader's ``len`` says, and with ``drop_last`` fewer, or none;
+    choose a length that is a multiple of workers times batch.
     A finite stream repeats itself unless `set_epoch` is called before each epoch, as for torch's
     ``DistributedSampler``; it reaches persistent workers too. Where cells find no room, a sample has fewer.
     Bailo et al. 2019, §4, advise against painting while training because of its cost. Book: chapter 16.
@@ -151,7 +158,7 @@ class SyntheticSmears(IterableDataset):
         top, left = (int(rng.integers(n + 1)) for n in spare)
         down, right = (int(step) for step in rng.choice([-1, 1], 2))
         window = slice(top, top + height), slice(left, left + width)
-        image, cut = smear.image[window][::down, ::right], smear.instances[window][::down, ::right]
+        image, cut = smear.image[window][::down, ::right], _without_slivers(smear.instances[window][::down, ::right])
         instances, _ = relabel(cut)
         ids = np.unique(cut)
         return replace(
@@ -161,6 +168,17 @@ class SyntheticSmears(IterableDataset):
             classes=smear.classes[ids[ids > 0] - 1],
             points=None,
         )
+
+
+def _without_slivers(instances: np.ndarray) -> np.ndarray:
+    """Give to the background what a cut leaves of cells that is no box, or too small to be told from dust."""
+    found = find_objects(instances)  # None for ids that are not there
+    kept = np.zeros(len(found) + 1, dtype=instances.dtype)
+    areas = np.bincount(instances.ravel(), minlength=len(found) + 1)
+    for k, box in enumerate(found, start=1):
+        if box is not None and areas[k] >= LEAST_PX and min(side.stop - side.start for side in box) > 1:
+            kept[k] = k
+    return kept[instances]
 
 
 def _keep_to_one_thread() -> None:

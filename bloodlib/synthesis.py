@@ -24,7 +24,7 @@ from .gan.config import GanConfig, preset
 from .gan.data import Labelled, fingerprint, fitting_crops, label, resized, shortest_side_px, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
-from .gan.painting import check_features, find_styles
+from .gan.painting import check_features, check_objects, find_styles
 from .gan.precision import is_first, processes
 from .gan.styles import Styles, forms
 from .gan.training import CHECKPOINT, Trainer, check_shares, encode_smear, make_painter, paint_instances
@@ -239,7 +239,8 @@ class Synthesizer:
         path = locate(folder)
         content = read_model(path)
         config = GanConfig.from_dict(content.pop("config"))
-        generator, encoder = make_painter(config)
+        with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced
+            generator, encoder = make_painter(config)
         for name, network in (("generator", generator), ("encoder", encoder)):
             with reading(path / f"{name}.safetensors"):
                 network.load_state_dict(load_tensors(path / f"{name}.safetensors"))
@@ -295,8 +296,11 @@ class Synthesizer:
         """Take the picture as that of the smear whose background looks most like this one."""
         if self.camera is None:
             return painted
-        unlike = np.square(self.styles.backgrounds - features[0]).sum(axis=1)  # (m,)
-        return self.camera.take(painted, rng, int(unlike.argmin()))
+        return self.camera.take(painted, rng, self._nearest_smear(features[0]))
+
+    def _nearest_smear(self, background: np.ndarray) -> int:
+        """Give the fitted smear whose background's features are nearest to some."""
+        return int(np.square(self.styles.backgrounds - background).sum(axis=1).argmin())
 
     def encode(self, smear: Smear) -> np.ndarray:
         """Give the styles of a smear's background (row 0) and cells, float32 (n + 1, terms · C).
@@ -336,7 +340,7 @@ class Synthesizer:
             Cluster of the cells' look; None draws.
         features : float (n + 1, terms · C), optional
             Given instead of a style: those of `encode`, to paint a real mask in its own colours.
-        objects : int32 (H, W), optional
+        objects : int (H, W), optional
             Incidental objects 1..m where no cell is, for a painter that knows them; none if not given.
         classes : int (n,), optional
             Class of each cell, for a painter that knows several; drawn as in `sample` if not given.
@@ -348,22 +352,27 @@ class Synthesizer:
         Raises
         ------
         ValueError
-            If the mask is none, the features or classes do not fit it, or objects are given to a painter without.
+            If the mask is none, the features, classes or objects do not fit it, or objects are given to a painter
+            without.
         """
         if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
             raise ValueError(f"instances are {instances.dtype} {instances.shape}; needed are ids ≥ 0 as int (H, W)")
         if objects is not None and self.objects is None:
             raise ValueError("objects are given, but this painter knows cells only; fit it with objects=True")
+        if objects is not None:
+            objects = check_objects(objects, instances)
         count = int(instances.max(initial=0))
         classes = self.styles.draw_classes(rng, count) if classes is None else np.asarray(classes)
         if len(classes) != count:
             raise ValueError(f"{len(classes)} classes for {count} cells; needed is one for each")
         ids, kinds = with_objects(instances, classes, objects, self.config.cell_classes)
-        drawn = None
-        if features is None or len(kinds) > count + 1:
-            drawn, _ = self.styles.sample(rng, kinds, style, **forms(ids, len(kinds)))
+        drawn, smear = None, None
         if features is not None:
-            check_features(features, count, self.styles.features.shape[1])
+            features = check_features(features, count, self.styles.features.shape[1])
+            smear = self._nearest_smear(features[0])
+        if features is None or len(kinds) > count + 1:
+            drawn, _ = self.styles.sample(rng, kinds, style, **forms(ids, len(kinds)), smear=smear)
+        if features is not None:
             drawn = np.vstack([features, drawn[count + 1 :]]) if drawn is not None else features
         means = torch.from_numpy(np.ascontiguousarray(drawn, dtype=np.float32))
         return self._taken(paint_instances(self.generator, ids, means, kinds, rng), drawn, rng)

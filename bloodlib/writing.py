@@ -41,7 +41,7 @@ def write_smears(
     """Write labelled synthetic smears; see `Synthesizer.write`."""
     folder, count, head = Path(folder), _whole_count(count), _head(synthesizer, seed, shape, style, shares)
     done = begun(folder, head, "smears")
-    if len(done) < count or not _is_finished(folder):
+    if len(done) < count or not _is_finished(folder, done):
         done = _write_rest(synthesizer, folder, count, head, shares, workers, progress)
     crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
     if crowded:
@@ -53,10 +53,15 @@ def write_smears(
         )
 
 
-def _is_finished(folder: Path) -> bool:
-    """Say whether all that the manifest lists is in the COCO file, which is written last."""
+def _is_finished(folder: Path, done: list[dict[str, Any]]) -> bool:
+    """Say whether all that the manifest lists is there and in the COCO file, which is written last."""
     manifest, coco = folder / MANIFEST, folder / _COCO
-    return coco.is_file() and coco.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
+    written_last = coco.is_file() and coco.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
+    return written_last and all(_is_written(folder, entry["name"]) for entry in done)
+
+
+def _is_written(folder: Path, name: str) -> bool:
+    return all((folder / kind / f"{name}.png").is_file() for kind in ("images", "instances"))
 
 
 def _write_rest(
@@ -71,19 +76,27 @@ def _write_rest(
     """Write what is missing of a set, alone in its folder; gives what its manifest lists then."""
     seed, shape, style = head["seed"], tuple(head["shape"]), head["style"]
     with alone_in(folder, partial(begun, folder, head, "smears")) as done:
+        count = max(count, len(done))
+        done = [entry for entry in done if _is_written(folder, entry["name"])]  # what was deleted is written again
         write_json(folder / MANIFEST, {**head, "smears": done})
+        there = {entry["name"] for entry in done}
+        left = [number for number in range(count) if _name(number) not in there]
         alone = effective_n_jobs(workers) == 1
-        size = 1 if alone else max(1, min(_LARGEST, (count - len(done)) // (_CHUNKS * effective_n_jobs(workers))))
-        chunks = [range(first, min(first + size, count)) for first in range(len(done), count, size)]
+        size = 1 if alone else max(1, min(_LARGEST, len(left) // (_CHUNKS * effective_n_jobs(workers))))
+        chunks = [left[first : first + size] for first in range(0, len(left), size)]
         run = Parallel(n_jobs=workers, return_as="generator")
         given = (synthesizer, folder, seed, shape, style, shares)
-        shown = tqdm(total=count, initial=min(len(done), count), desc="smears", disable=not progress)
+        shown = tqdm(total=count, initial=len(done), desc="smears", disable=not progress)
         with memory_kept(), shown as bar:
             for written in run(delayed(_write_some)(chunk, *given) for chunk in chunks):
-                done += written
+                done = sorted(done + written, key=lambda entry: entry["seed"])
                 write_json(folder / MANIFEST, {**head, "smears": done})
                 bar.update(len(written))
-        _write_coco(synthesizer, folder, done, shape, style, shares)
+        try:
+            _write_coco(synthesizer, folder, done, shape, style, shares)
+        except ValueError:
+            (folder / _COCO).unlink(missing_ok=True)  # better none than one that contradicts the masks
+            raise
     return done
 
 
@@ -109,7 +122,7 @@ def _head(
     synthesizer: Synthesizer, seed: int, shape: tuple[int, int], style: int | None, shares: np.ndarray | None
 ) -> dict[str, Any]:
     """Give what decides a set, as its manifest has it."""
-    synthesizer.styles.check(style)
+    style = synthesizer.styles.check(style)
     settings = {"seed": whole_seed(seed), "shape": list(whole_shape(shape)), "style": style}
     mix = {} if shares is None else {"classes": shares.tolist()}
     return {"model": synthesizer.about["identity"], **settings, **mix}
@@ -122,8 +135,12 @@ def _whole_count(count: Any) -> int:
     return number
 
 
+def _name(number: int) -> str:
+    return f"{number:05d}"
+
+
 def _write_some(
-    numbers: range,
+    numbers: Sequence[int],
     synthesizer: Synthesizer,
     folder: Path,
     seed: int,
@@ -137,7 +154,7 @@ def _write_some(
     with memory_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore", CrowdedWarning)  # said once, for the whole set
         for k in numbers:
-            smear, facts = synthesizer.make(np.random.default_rng([seed, k]), shape, style, None, f"{k:05d}", shares)
+            smear, facts = synthesizer.make(np.random.default_rng([seed, k]), shape, style, None, _name(k), shares)
             write_smear(folder, smear)
             written.append({"name": smear.name, "seed": [seed, k], **facts})
     return written
@@ -162,7 +179,7 @@ def _write_coco(
     several = synthesizer.config.cell_classes > 1
     names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
     if synthesizer.layout.config.overlap:
-        write_json(folder / _COCO, _amodal(synthesizer, done, shape, style, shares, names), indent=None)
+        write_json(folder / _COCO, _amodal(synthesizer, folder, done, shape, style, shares, names), indent=None)
     elif several:
         classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
         write_coco(folder / _COCO, classed, names)
@@ -172,18 +189,33 @@ def _write_coco(
 
 def _amodal(
     synthesizer: Synthesizer,
+    folder: Path,
     done: list[dict[str, Any]],
     shape: tuple[int, int],
     style: int | None,
     shares: np.ndarray | None,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
-    """Describe cells that may overlap with what is hidden of them; masks are drawn again for it."""
+    """Describe cells that may overlap with what is hidden of them; masks are drawn again for it.
+
+    Raises
+    ------
+    ValueError
+        If one comes out otherwise than it is stored: by another layout or another version of a library.
+    """
+    from .io import read_instances
+
     written = []
     for entry in done:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CrowdedWarning)
             mask = synthesizer.draw_cells(np.random.default_rng(entry["seed"]), shape, shares=shares, style=style)
+        path = folder / "instances" / f"{entry['name']}.png"
+        if not np.array_equal(mask.instances, read_instances(path)):
+            raise ValueError(
+                f"{path}: this synthesizer draws another mask from its seed, by another layout or another version of a "
+                "library, so that nothing can be said of hidden parts; write to another folder"
+            )
         cells = amodal_annotations(mask)
         for cell, kind in zip(cells, entry.get("classes", ()), strict=False):
             cell["category_id"] = kind + 1

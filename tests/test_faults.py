@@ -246,6 +246,16 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(synth, tmp_
     assert not (tmp_path / "out" / ".lock").exists()
 
 
+def test_what_was_deleted_of_a_finished_set_is_written_again(synth, tmp_path):
+    out = tmp_path / "out"
+    synth.write(out, 3, 0, SHAPE)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (out / "images" / "00001.png").unlink()
+    (out / "instances" / "00002.png").unlink()
+    synth.write(out, 2, 0, SHAPE)  # as many as were written come back, also where fewer are asked for
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
 def test_a_file_system_without_locks_is_named(synth, tmp_path, monkeypatch):
     def flock(file, how):

@@ -147,18 +147,23 @@ def test_the_share_of_real_samples_is_the_one_asked_for(smears, share):
 
 
 def test_real_samples_are_windows_of_the_smears_with_their_own_labels():
-    rows, columns = np.indices((8, 9))
+    rows, columns = np.indices((24, 27))
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
-    instances = (1 + columns // 3).astype(np.int32)  # three cells of three columns each
+    instances = (1 + columns // 9).astype(np.int32)  # three cells of nine columns each
     smear = Smear(image, instances, classes=np.array([4, 5, 6]), name="r")
-    stream = SyntheticSmears(None, (5, 6), length=40, real=[smear], real_share=1.0, transform=lambda s, rng: s)
-    seen = set()
+    stream = SyntheticSmears(None, (15, 17), length=60, real=[smear], real_share=1.0, transform=lambda s, rng: s)
+    seen, left = set(), set()
     for cut in stream:
-        assert cut.image.shape == (5, 6, 3)
-        assert (cut.classes[cut.instances - 1] == 4 + cut.image[..., 1] // 3).all(), "labels move with the pixels"
-        assert cut.instances.max() == len(cut.classes) == len(np.unique(cut.instances))
+        assert cut.image.shape == (15, 17, 3)
+        cell, strip = cut.instances > 0, 4 + cut.image[..., 1] // 9
+        assert (cut.classes[cut.instances[cell] - 1] == strip[cell]).all(), "labels move with the pixels"
+        assert cut.instances.max() == len(cut.classes) == len(np.unique(cut.instances[cell]))
+        widths = {kind: int((strip[0] == kind).sum()) for kind in np.unique(strip)}
+        assert {int(kind) for kind in np.unique(strip[~cell])} == {kind for kind, width in widths.items() if width < 2}
+        left |= set(widths.values())
         seen.add(cut.image.tobytes())
-    assert len(seen) > 20, "of 4 · 4 places in 4 views"
+    assert len(seen) > 40, "of 10 · 11 places in 4 views"
+    assert {1, 2} <= left, "slivers of one column are background, of two (30 px) are cells"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import bloodlib
 from bloodlib.gan.config import Stage, preset
+from bloodlib.gan.painting import check_objects
 from bloodlib.gan.training import Trainer
 from bloodlib.io import write_folder, write_instances
 from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
@@ -143,6 +145,32 @@ def test_masks_are_painted_by_style_or_in_given_features(smears, synth):
             synth.paint(mask, np.random.default_rng(0), features=wrong)
     with pytest.raises(ValueError, match="instances are float64"):
         synth.paint(mask.astype(float), np.random.default_rng(0))
+    broken = features.copy()
+    broken[3] = np.nan
+    with pytest.raises(ValueError, match="features of instance 3 are no finite numbers"):
+        synth.paint(mask, np.random.default_rng(0), features=broken)
+
+
+def test_reading_a_model_leaves_torch_s_random_numbers_alone(folder):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        wanted = torch.rand(3)
+        torch.manual_seed(5)
+        Synthesizer.load(folder)
+        assert torch.equal(torch.rand(3), wanted)
+
+
+def test_objects_that_do_not_fit_a_mask_are_named():
+    mask, objects = np.zeros((40, 50), np.uint8), np.zeros((40, 50), np.uint8)
+    mask[4:20, 4:20], objects[30:34, 30:34] = 1, 200
+    found = check_objects(objects, mask)
+    assert found.dtype == np.int32
+    assert found.max() == 200
+    for wrong in (objects[:30], objects[:1], objects > 0, objects.astype(float), objects.astype(int) - 1):
+        with pytest.raises(ValueError, match=r"objects are .*; needed are ids ≥ 0 as int \(40, 50\)"):
+            check_objects(wrong, mask)
+    with pytest.raises(ValueError, match="an object lies on a cell"):
+        check_objects(mask, mask)
 
 
 def files(folder):
@@ -385,6 +413,10 @@ def test_cells_that_overlap_are_written_whole_beside_what_is_seen(smears, tmp_pa
             hidden.append(cell["occlude_rate"])
         np.testing.assert_array_equal(seen, smear.instances)
     assert max(hidden) > 0
+    overlapping.layout = MaskGenerator.fit(smears, overlap=0.4, snap=1.0, placement="uniform")
+    with pytest.raises(ValueError, match=r"0000\d\.png: this synthesizer draws another mask from its seed"):
+        overlapping.write(tmp_path / "set", count=4, seed=0)
+    assert not (tmp_path / "set" / "coco.json").exists(), "none that would contradict the masks"
 
 
 def test_a_canvas_for_which_no_cell_is_drawn_gets_one(synth, tmp_path, monkeypatch):

@@ -45,14 +45,28 @@ def find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig,
     )
 
 
-def check_features(features: np.ndarray, cells: int, width: int) -> None:
-    """Refuse, by ValueError, features that are not `width` numbers for the background and for each cell."""
-    found = np.shape(features)
-    if found != (cells + 1, width):
+def check_features(features: np.ndarray, cells: int, width: int) -> np.ndarray:
+    """Give features as float32; refuse, by ValueError, all but `width` numbers for the background and for each cell."""
+    features = np.asarray(features, dtype=np.float32)
+    if features.shape != (cells + 1, width):
         raise ValueError(
-            f"features are of shape {found}; needed is ({cells + 1}, {width}): rows of features for the background "
-            f"and {cells} cells, as `encode` gives them"
+            f"features are of shape {features.shape}; needed is ({cells + 1}, {width}): rows of features for the "
+            f"background and {cells} cells, as `encode` gives them"
         )
+    if not np.isfinite(features).all():
+        raise ValueError(f"features of instance {int(np.argwhere(~np.isfinite(features))[0, 0])} are no finite numbers")
+    return features
+
+
+def check_objects(objects: np.ndarray, instances: np.ndarray) -> np.ndarray:
+    """Give incidental objects as int32; refuse, by ValueError, what does not lie beside the cells of a mask."""
+    if objects.shape != instances.shape or not np.issubdtype(objects.dtype, np.integer) or objects.min(initial=0) < 0:
+        raise ValueError(
+            f"objects are {objects.dtype} {objects.shape}; needed are ids ≥ 0 as int {instances.shape}, as the mask is"
+        )
+    if ((objects > 0) & (instances > 0)).any():
+        raise ValueError("an object lies on a cell; give objects where no cell is")
+    return objects.astype(np.int32)
 
 
 def _border_ids(instances: np.ndarray) -> np.ndarray:

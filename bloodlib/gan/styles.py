@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..sampler.requested import whole
 from .config import STYLE_DRAWS
 from .pooling import outlines
 
@@ -31,7 +32,8 @@ class Styles:
     smear : int64 (n,)
         Which smear each comes from.
     cluster : int64 (n,)
-        Within its class; cluster 0 is the largest.
+        Within its class; cluster 0 is the largest. With joint draws clusters are of the cells that lend looks, and
+        the others belong to the nearest, or a cluster of cut cells alone would be a style that nobody can lend.
     size_px : int64 (n,)
         Area of each; all alike where it is not known.
     whole : bool (n,)
@@ -123,25 +125,33 @@ class Styles:
         kind = np.concatenate(kinds).astype(np.int64)
         if not _are_cells(kind, cell_classes).any():
             raise ValueError("the smears have no cells to take styles from; are the masks empty?")
-        cluster = np.zeros(len(kind), dtype=np.int64)
-        centres = []
-        for k in range(int(kind.max()) + 1):
-            cluster[kind == k], found = _kmeans(points[kind == k], clusters, seed)
-            centres.append(found)
         smear = np.repeat(np.arange(len(features)), [len(f) for f in features])
         size_px = np.ones(len(kind), dtype=np.int64) if sizes_px is None else np.concatenate(sizes_px).astype(np.int64)
         uncut = np.ones(len(kind), dtype=bool) if whole is None else np.concatenate(whole)
         long = None if elongation is None else np.concatenate(elongation).astype(np.float32)
         usual = usual_looks(points, kind, smear, uncut) | ~_are_cells(kind, cell_classes)  # of dust all is usual
+        lends = (uncut & usual) | (draw != "joint") | ~_are_cells(kind, cell_classes)
+        cluster, centres = np.zeros(len(kind), dtype=np.int64), []
+        for k in range(int(kind.max()) + 1):
+            alike = np.flatnonzero(kind == k)
+            told = lends[alike] if lends[alike].any() else np.ones(len(alike), dtype=bool)
+            cluster[alike[told]], found = _kmeans(points[alike[told]], clusters, seed)
+            if not told.all():
+                cluster[alike[~told]] = _nearest(points[alike[~told]], found)
+            centres.append(found)
         return cls(points, kind, smear, cluster, size_px, uncut, tuple(centres), draw, cell_classes, long, usual)
 
     def __len__(self) -> int:
         return max(len(centres) for centres in self._cell_centres)
 
-    def check(self, style: int | None) -> None:
-        """Refuse, by ValueError, a style that is neither None nor the number of a cluster."""
-        if style is not None and not 0 <= style < len(self):
+    def check(self, style: int | None) -> int | None:
+        """Give a style as int, or None; refuse, by ValueError, what is neither None nor the number of a cluster."""
+        if style is None:
+            return None
+        number = whole(style)
+        if number is None or not 0 <= number < len(self):
             raise ValueError(f"style is {style}; this painter has styles 0 to {len(self) - 1}")
+        return number
 
     @property
     def _cell_centres(self) -> tuple[np.ndarray, ...]:
@@ -247,9 +257,13 @@ class Styles:
         ValueError
             If there is no such cluster.
         """
-        self.check(style)
-        shares = self.shares
+        style, shares = self.check(style), self.shares
         weight = shares.any(axis=1).astype(float) if style is None else shares[:, style]
+        if style is not None:
+            lent = np.bincount(
+                self.cell_smear[(self.cell_cluster == style) & self.lends[self._cell]], minlength=len(shares)
+            )
+            weight = weight * (lent > 0) if (weight * lent).any() else weight
         if class_shares is not None:
             lends = weight * ((self.class_shares > 0) @ class_shares)  # (smears,)
             weight = lends if lends.any() else weight
@@ -292,7 +306,7 @@ class Styles:
         ValueError
             If there is no such cluster, or an instance is of a class that no smear had.
         """
-        self.check(style)
+        style = self.check(style)
         if np.ndim(kinds) == 0:
             kinds = np.minimum(np.arange(int(kinds) + 1), CELL)
         for k in np.unique(kinds):
@@ -343,7 +357,10 @@ class Styles:
             wished = style is not None and cells[which[0]]
             styled = alike & (self.cluster == self._nearest_style(style, k)) if wished else alike
             # This smear may have none of the style or of the class: then any other's will do.
-            members = next(m for m in (styled & here, alike & here, styled, alike) if m.any())
+            ladder = (styled & here, alike & here, styled, alike)
+            members = next(m for m in ladder if m.any())
+            if wished:  # better of another style than of a cut cell
+                members = next((m for m in ladder if (m & self.lends).any()), members)
             members = np.flatnonzero(members & self.lends if (members & self.lends).any() else members)
             if sizes_px is None:
                 rows[which] = rng.choice(members, size=len(which))
@@ -427,6 +444,10 @@ def usual_looks(features: np.ndarray, kind: np.ndarray, smear: np.ndarray, whole
         far = (features[alike] - middle)[:, spread > 0] / spread[spread > 0]
         usual[alike] = np.sqrt(np.square(far).sum(axis=1) / max(far.shape[1], 1)) <= ODD
     return usual
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return np.array([int(np.square(centres - point).sum(axis=1).argmin()) for point in points], dtype=np.int64)
 
 
 def _are_cells(kinds: np.ndarray, cell_classes: int) -> np.ndarray:

@@ -165,6 +165,35 @@ def test_a_look_unlike_all_others_of_its_smear_is_not_lent():
     assert len(older.cells) == len(styles.cells) == 60  # it still counts, and has a cluster
 
 
+def test_a_style_is_a_look_that_can_be_lent_however_many_cells_the_border_cuts():
+    rng = np.random.default_rng(0)
+    whole = np.r_[True, np.ones(40, bool), np.zeros(40, bool)]
+    cells = np.vstack([rng.normal(0, 0.05, (20, 2)), rng.normal(1, 0.05, (20, 2)), rng.normal(4, 0.05, (40, 2))])
+    features = [np.vstack([[9, 9], cells + shift]).astype(np.float32) for shift in (0, 0.2)]
+    sizes = [np.append(9999, np.full(80, 100))] * 2
+    styles = Styles.fit(features, 2, sizes_px=sizes, whole=[whole, whole])
+    assert (np.abs(styles.cell_centres) < 2).all(), "no cluster of cut cells alone"
+    assert len(styles.cell_cluster) == 160  # the cut ones belong to the nearest
+    for style in (0, 1):
+        drawn, _ = styles.sample(np.random.default_rng(style), 50, style=style)
+        near = np.square(drawn[1:, None] - styles.cell_centres[None]).sum(axis=2).argmin(axis=1)
+        assert set(near) == {style}
+        assert (drawn[1:] < 2).all(), "no look of a cut cell"
+    paper = Styles.fit(features, 3, "independent", sizes_px=sizes, whole=[whole, whole])
+    assert (paper.cell_centres > 3).any(), "the published recipe clusters every cell"
+
+
+def test_a_style_is_a_whole_number_of_any_type(features):
+    styles = Styles.fit(features, clusters=3)
+    assert styles.check(None) is None
+    for style in (2, np.int64(2), 2.0):
+        assert styles.check(style) == 2
+        assert type(styles.check(style)) is int
+    for style in (2.5, "1", float("nan")):
+        with pytest.raises(ValueError, match="this painter has styles 0 to 2"):
+            styles.check(style)
+
+
 def test_what_is_usual_is_told_by_what_differs_and_by_enough_instances():
     features = np.zeros((30, 2), np.float32)
     features[:, 0] = np.linspace(0, 1, 30)

@@ -55,7 +55,7 @@ def test_stored_runs_are_never_made_again_nor_what_they_needed(tmp_path):
 def test_controls_are_asked_for_by_one_word(tmp_path):
     jobs = planned(tmp_path, "seeds=0", "tasks=fcn8s", "arms=controls")
     assert jobs["fcn8s_seed_0"] == len(CONTROLS)
-    assert jobs["shared"] == 6  # painter, painted, uniform, plain, camera, released
+    assert jobs["shared"] == 7  # painter, painted, uniform, overlap, plain, camera, released
 
 
 def test_the_slurm_profile_is_one_that_snakemake_reads():

@@ -14,6 +14,7 @@ ARMS = ("RD", "SD", "RD+aug", "RD+SD", "RD+SD+aug")
 SOURCES = {
     "painted": "masks drawn by Eq. 3 with augmented shapes, painted",
     "uniform": "the same, but cells placed uniformly at random",
+    "overlap": "the same, but a cell may lie on others, by a tenth of its area",
     "plain": "the same, but shapes as they were cut out: no rotation, scaling or flip",
     "camera": "painted, with the light, the colour fringes and the grain of real pictures",
     "released": "masks and paint of the released painter: looks of their own, even outlines, and a camera",
@@ -38,6 +39,9 @@ class Control:
 
 CONTROL_ARMS = {
     "SD-uniform": Control("SD", "SD", "without adhesion: cells lie uniformly", "uniform"),
+    "SD-overlap": Control(
+        "SD", "SD", "cells in contact: a drawn cell may lie on others by a tenth of its area", "overlap"
+    ),
     "SD-plain": Control("SD", "SD", "without shape augmentation, the paper's own explanation of SD > RD", "plain"),
     "SD-repainted": Control("SD", "RD", "real masks, painted: is it the paint, or the drawn masks?", "repainted"),
     "SD-camera": Control("SD", "SD", "as a camera would see it: does what painters leave out matter?", "camera"),

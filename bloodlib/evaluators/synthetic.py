@@ -178,7 +178,7 @@ def synthetic_smears(
     folder = Path(artifacts) / folder_name(fingerprint(painted_by), source)
     if source == "camera":
         made = made.with_camera(fit, compression=False)
-    layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}}
+    layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}, "overlap": {"overlap": 0.1}}
     if source in layouts:
         layout = MaskGenerator.fit(fit, **layouts[source])
         made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
@@ -191,7 +191,7 @@ def synthetic_smears(
 
 def folder_name(painter: str, source: str) -> str:
     """Name the folder of a painted set by its painter's fingerprint, and by its source where it is no usual set."""
-    return f"synthetic-{painter}" + (f"-{source}" if source in ("uniform", "plain", "camera") else "")
+    return f"synthetic-{painter}" + (f"-{source}" if source in ("uniform", "overlap", "plain", "camera") else "")
 
 
 def shuffled(smears: SmearFolder) -> SmearFolder:

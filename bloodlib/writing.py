@@ -18,7 +18,7 @@ from ._files import MANIFEST, alone_in, begun, write_json
 from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
 from .sampler.requested import whole, whole_seed, whole_shape
-from .sampler.writing import amodal_annotations, amodal_coco
+from .sampler.writing import amodal_annotations, amodal_coco, warn_of_crowded
 
 if TYPE_CHECKING:
     from .synthesis import Synthesizer
@@ -43,14 +43,7 @@ def write_smears(
     done = begun(folder, head, "smears")
     if len(done) < count or not _is_finished(folder, done):
         done = _write_rest(synthesizer, folder, count, head, shares, workers, progress)
-    crowded = [entry["name"] for entry in done if entry["placed"] < entry["requested"]]
-    if crowded:
-        warnings.warn(
-            f"{len(crowded)} of {len(done)} smears are full and hold fewer cells than were drawn for them, such as "
-            f"{crowded[0]}; manifest.json gives requested and placed for each",
-            CrowdedWarning,
-            stacklevel=3,
-        )
+    warn_of_crowded(done, "smears")
 
 
 def _is_finished(folder: Path, done: list[dict[str, Any]]) -> bool:

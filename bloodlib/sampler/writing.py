@@ -50,13 +50,18 @@ def write_masks(
             write_json(folder / "coco.json", amodal_coco(written, shape), indent=None)
         facts = [{name: one[name] for name in ("name", "requested", "placed")} for one in written]
         write_json(folder / MANIFEST, {**head, "masks": facts})
-    crowded = [one["name"] for one in facts if one["placed"] < one["requested"]]
+    warn_of_crowded(facts, "masks")
+
+
+def warn_of_crowded(listed: Sequence[dict[str, Any]], what: str) -> None:
+    """Warn, once for a set, of those that hold fewer cells than were drawn for them, as its manifest lists them."""
+    crowded = [one["name"] for one in listed if one["placed"] < one["requested"]]
     if crowded:
         warnings.warn(
-            f"{len(crowded)} of {count} masks are full and hold fewer cells than were drawn for them, such as "
+            f"{len(crowded)} of {len(listed)} {what} are full and hold fewer cells than were drawn for them, such as "
             f"{crowded[0]}; manifest.json gives requested and placed for each",
             CrowdedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

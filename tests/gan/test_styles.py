@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bloodlib.gan.styles import Styles, forms, usual_looks
+from bloodlib.gan.clusters import usual_looks
+from bloodlib.gan.styles import Styles, forms
 
 
 @pytest.fixture

@@ -51,6 +51,9 @@ CONTROL_ARMS = {
     "RD+SD-shuffled": Control(
         "RD+SD", "RD+SD", "with wrong masks: a gain that survives comes from elsewhere", "shuffled"
     ),
+    "RD+SD-overlap": Control(
+        "RD+SD", "RD+SD", "cells in contact: does it add to real smears what it adds alone?", "overlap"
+    ),
     "RD+SD-half": Control("RD+SD", "RD+SD", "half of every batch real: few real smears do not drown", real_share=0.5),
     "RD+CP": Control("RD+SD", "RD", "real cells pasted into real smears: tried first in practice", "copy-paste"),
     **{f"RD-{n}": Control("RD", "RD", f"with {n} real smears only", most_real=n) for n in (5, 10, 20)},

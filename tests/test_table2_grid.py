@@ -1,9 +1,11 @@
 """The Snakemake grid of Table 2, by dry runs: what it would make, and what it leaves alone."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,27 @@ def test_two_calls_do_not_make_one_grid(tmp_path, monkeypatch, capsys):
     with alone_in(tmp_path / "build" / "smoke-phantom" / "grid"):
         assert results.main(["--profile", "smoke", "--data", "phantom"]) == 1
     assert "another process is writing there" in capsys.readouterr().err
+
+
+STARTED = """
+import sys
+from pathlib import Path
+from tools import results
+results.ROOT = Path(sys.argv[1])
+waiting = "import os, time; from pathlib import Path; Path('started').write_text(str(os.getpid())); time.sleep(600)"
+results.command = lambda *_: [sys.executable, "-c", waiting]
+sys.exit(results.main([]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a program cannot be asked to end")
+def test_told_to_end_it_ends_the_grid_too(tmp_path):
+    called = subprocess.Popen([sys.executable, "-c", STARTED, str(tmp_path)], cwd=ROOT)
+    started = tmp_path / "started"
+    while not (started.is_file() and started.read_text()):
+        assert called.poll() is None
+        time.sleep(0.05)
+    called.terminate()
+    assert called.wait(timeout=60) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -45,11 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         with alone_in(ROOT / "build" / f"{chosen.profile}-{Path(chosen.data).name}" / "grid"):
-            called = command(chosen.profile, chosen.data, chosen.more, chosen.slurm)
-            return subprocess.run(called, cwd=ROOT, check=False).returncode
+            return _ended(command(chosen.profile, chosen.data, chosen.more, chosen.slurm))
     except BlockingIOError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _ended(called: Sequence[str]) -> int:
+    """Run a program to its end, and end it where this one is told to: alone it would go on, without the lock."""
+    with subprocess.Popen(called, cwd=ROOT) as running:
+        before = signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+        try:
+            return running.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -354,6 +354,11 @@ class Synthesizer:
         ValueError
             If the mask is none, the features, classes or objects do not fit it, or objects are given to a painter
             without.
+
+        Warns
+        -----
+        bloodlib.io.images.DataWarning
+            If most cells are larger or smaller than the fitted ones by half: a mask of another magnification.
         """
         if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer) or instances.min(initial=0) < 0:
             raise ValueError(f"instances are {instances.dtype} {instances.shape}; needed are ids ≥ 0 as int (H, W)")
@@ -361,6 +366,7 @@ class Synthesizer:
             raise ValueError("objects are given, but this painter knows cells only; fit it with objects=True")
         if objects is not None:
             objects = check_objects(objects, instances)
+        self.layout.shapes.check_magnification(instances)
         count = int(instances.max(initial=0))
         classes = self.styles.draw_classes(rng, count) if classes is None else np.asarray(classes)
         if len(classes) != count:

@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from bloodlib.gan.config import Stage, preset
 from bloodlib.gan.painting import check_objects
 from bloodlib.gan.training import Trainer
 from bloodlib.io import write_folder, write_instances
+from bloodlib.io.images import DataWarning
 from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
 from bloodlib.smears import Smear, SmearFolder, relabel
 from bloodlib.synthesis import Synthesizer
@@ -128,6 +130,20 @@ def test_equal_seeds_draw_equal_smears_and_others_do_not(synth):
     a, b, c = (synth.sample(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(a.image, b.image)
     assert not np.array_equal(a.instances, c.instances)
+
+
+def test_a_mask_of_another_magnification_is_warned_of(smears, synth):
+    mask, rng = smears[0].instances, np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        synth.paint(mask, rng)
+        synth.paint(np.ascontiguousarray(mask[:24, :24]), rng)  # no whole cell, so nothing to tell it by
+    twice = np.kron(mask, np.ones((2, 2), mask.dtype))
+    whole = {k: np.count_nonzero(mask == k) for k in np.unique(mask[1:-1, 1:-1])[1:]}
+    edges = {*mask[0], *mask[-1], *mask[:, 0], *mask[:, -1]}
+    across = 4 * np.sqrt(np.median([area for k, area in whole.items() if k not in edges]) / np.pi)
+    with pytest.warns(DataWarning, match=rf"cells are {across:.0f} px across, .*resized by 0\.\d"):
+        synth.paint(twice, rng)
 
 
 def test_masks_are_painted_by_style_or_in_given_features(smears, synth):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ..io.images import DataWarning
 from ..smears import Smear
 from ..statistics import CellMeasures, measure_cells
 from .outlines import SoftShape, aspect_ratio, deepest_dent, fill_and_solidity, largest_piece, warp
@@ -26,6 +28,7 @@ __all__ = [
     "warp",
 ]
 
+MAGNIFIED = 1.5  # ours: times larger or smaller; from there on, a mask is taken to be of another magnification
 FEWEST = 20  # ours: shapes of one slide, for a mask to be drawn from them alone
 
 
@@ -253,6 +256,25 @@ class ShapeDatabase:
         return ShapeDatabase(
             [warp(shape, scale=factor) for shape in self.shapes], self.config, self.classes, self.slides
         )
+
+    @cached_property
+    def diameter_px(self) -> float:
+        """Equivalent diameter of the shape of median area, in pixels."""
+        return float(2 * np.sqrt(np.median(self.areas()) / np.pi))
+
+    def check_magnification(self, instances: np.ndarray) -> None:
+        """Warn by `DataWarning` if the whole cells of a mask, int (H, W), are `MAGNIFIED` times larger or smaller."""
+        areas = np.bincount(instances.ravel().astype(np.int64, copy=False))
+        areas[np.concatenate([instances[[0, -1]].ravel(), instances[:, [0, -1]].ravel(), [0]])] = 0
+        areas = areas[areas > 0]
+        factor = 2 * np.sqrt(np.median(areas) / np.pi) / self.diameter_px if len(areas) else 1.0
+        if not 1 / MAGNIFIED < factor < MAGNIFIED:
+            warnings.warn(
+                f"the mask's cells are {factor * self.diameter_px:.0f} px across, the fitted ones "
+                f"{self.diameter_px:.0f}; paint a mask that is resized by {1 / factor:.2f}, to nearest pixels",
+                DataWarning,
+                stacklevel=3,
+            )
 
     @cached_property
     def reach_px(self) -> int:

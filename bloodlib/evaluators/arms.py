@@ -164,6 +164,11 @@ class Samples:
             self._read[position] = (smear.image, smear.instances.astype(np.uint16))  # half the memory
         return self._read[position]
 
+    def synthetic(self, most: int) -> list[Smear]:
+        """Give the first synthetic smears that are used, at most so many."""
+        first = range(self.plan.real, self.plan.real + min(self.plan.synthetic, most))
+        return [Smear(image, instances.astype(np.int32)) for image, instances in map(self._smear, first)]
+
     def crop(self, sample: int, side_px: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Cut a random square from one sample.
 

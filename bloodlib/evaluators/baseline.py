@@ -19,7 +19,7 @@ from . import protocol
 from .config import TASKS, preset
 from .crowding import by_crowding
 from .metrics import instance_boxes
-from .tasks import Prediction, score_set
+from .tasks import BASELINE, Prediction, score_set
 
 
 def stored_path(data: str, folder: str | Path = "data/results") -> Path:
@@ -50,10 +50,10 @@ def without_points(smears: Sequence[Smear], data: str = "") -> dict[str, Any]:
 
     Notes
     -----
-    No score tells its blobs apart, so all have 1, and AP is that of one point on the curve: it is
-    lower than a ranked list of the same blobs would have. Where the masks of a set were themselves derived
-    with points, agreement with them is no merit, since the two share an algorithm; only points and
-    counts are independent there. Book: chapter 11.
+    No score tells its blobs apart, so all have 1, and AP ranks them in the order in which images and
+    blobs come: where many are wrong it says little, and F1 says more. Where the masks of a set were
+    themselves derived with points, agreement with them is no merit, since the two share an algorithm;
+    only points and counts are independent there. Book: chapter 11.
     """
     found = [derive_instances(smear.image)[0] for smear in smears]
     predictions = [Prediction(instance_boxes(mask), np.ones(int(mask.max(initial=0))), mask) for mask in found]
@@ -63,7 +63,7 @@ def without_points(smears: Sequence[Smear], data: str = "") -> dict[str, Any]:
         scores |= mine
     crowds = by_crowding([(p.boxes, p.scores) for p in predictions], [smear.instances for smear in smears])
     return {
-        "what": "derivation without points",
+        "what": BASELINE,
         "dataset": data,
         "scores": scores,
         "per_image": per_image,

@@ -307,7 +307,7 @@ def point_f1(found: np.ndarray, points: np.ndarray, border_px: int = 0, shape: t
     2
     """
     found = np.asarray(found)
-    points = np.asarray(points, float).reshape(len(points), -1)[:, :2]
+    points = np.asarray(points, float).reshape(len(points), -1)[:, :2] if len(points) else np.zeros((0, 2))
     if found.dtype.kind != "f":
         shape = found.shape
         boxes = instance_boxes(found)

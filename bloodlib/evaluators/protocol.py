@@ -26,6 +26,8 @@ from .training import Evaluator, train
 
 __all__ = ["ARMS", "TASKS", "EvaluatorConfig", "load_runs", "preset", "run", "run_and_keep", "save_run", "stale"]
 
+DIGESTED = 40  # synthetic smears that a record knows again, of the up to 600 that were used
+
 
 def evenly(smears: Sequence[Smear], count: int) -> list[Smear]:
     """Read `count` smears evenly spread over a set; all of them where count is 0 or as many."""
@@ -93,12 +95,12 @@ def run_and_keep(
     -------
     record : dict
         ``task, arm, seed, dataset, profile, config, config_hash, samples, painter, painter_seed, backbone,
-        split, losses, history, selected, per_image, crowding, cost, seconds, device, processor,
-        versions, commit``.
+        split, synthetic, losses, history, selected, per_image, crowding, cost, seconds, device,
+        processor, versions, commit``.
         ``selected["on_validation"]`` is what counts; ``selected["on_test"]`` is the paper's way (the best
         on the test set), and ``selected["optimism"]`` what it gains in the main score by looking.
         ``crowding`` is AP of test boxes by crowding (detection only), ``cost`` the number of weights,
-        seconds per test image and peak memory.
+        seconds per test image and peak memory; ``synthetic`` the digest of the first `DIGESTED` synthetic smears.
     evaluator : Evaluator
         With the weights that validation chose.
 
@@ -157,6 +159,7 @@ def run_and_keep(
             part: {"images": len(smears), "groups": sorted({s.group for s in smears}), "sha256": digest(smears)}
             for part, smears in (("fit", fit), ("validation", validation), ("test", test))
         },
+        "synthetic": digest(samples.synthetic(DIGESTED)) if composition.synthetic else None,
         "losses": [round(float(np.mean(evaluator.losses[k : k + every])), 4) for k in range(0, config.steps, every)],
         "history": history,
         "selected": selected,

@@ -15,7 +15,7 @@ from .protocol import stale
 from .report_contrasts import contrast_table, controls_table, forest, group_table, painter_table
 from .report_runs import commands, cost_table, crowding_table, optimism_table, run_page
 from .stored_scores import ALSO, IN_RECORD, LOWER_IS_BETTER, NAMES, one_set, other_masks
-from .tasks import MAIN_SCORE, TITLES
+from .tasks import BASELINE, MAIN_SCORE, TITLES
 from .verdicts import answer, verdict
 
 # Notebooks find every table behind this one door.
@@ -25,7 +25,6 @@ __all__ = [
     "live_beside_stored", "optimism_table", "other_masks", "painter_table", "primary", "run_page", "table", "verdict",
 ]  # fmt: skip
 
-BASELINE = "derivation without points"
 STALE = "†"
 HUMAN = ("point_f1", "point_count_error")  # what experts' points and their number say, whoever derived the masks
 
@@ -135,8 +134,9 @@ def _explained(lines: list[str]) -> str:
     return "\n".join(lines + why)
 
 
-def details(runs: Sequence[dict[str, Any]], task: str) -> str:
-    """Write every other score of a task: means over the stored seeds of one data set and profile."""
+def details(runs: Sequence[dict[str, Any]], task: str, baseline: Mapping[str, Any] | None = None) -> str:
+    """Write every other score of a task: means over the stored seeds of one set and profile; and the baseline's."""
+    given = _baseline(runs, baseline)
     mine = [r for r in one_set(runs) if r["task"] == task]
     if not mine:
         return "*No run of this task is stored.*"
@@ -145,16 +145,17 @@ def details(runs: Sequence[dict[str, Any]], task: str) -> str:
     names = {**NAMES, **ALSO, **{kept: NAMES[score] for score, kept in IN_RECORD.items()}}
     lines = head("arm", *(names[key] for key in keys), "optimism of choosing on test", "minutes", "runs")
     present = {r["arm"] for r in mine}
+    digits = {key: 1 if key in ("count_mae", "point_count_mae") else 3 for key in keys}
     for arm in [*(a for a in ARMS if a in present), *sorted(present - set(ARMS))]:
         those = [r for r in mine if r["arm"] == arm]
         kept = [[s[k] for r in those if k in (s := r["selected"]["on_validation"]["test"])] for k in keys]
         scores = [float(np.mean(values)) if values else None for values in kept]
         optimism = np.mean([r["selected"]["optimism"] for r in those])
         minutes = np.mean([r["seconds"]["total"] for r in those]) / 60
-        numbers = [
-            _number(s, 1 if k in ("count_mae", "point_count_mae") else 3) for k, s in zip(keys, scores, strict=True)
-        ]
+        numbers = [_number(s, digits[k]) for k, s in zip(keys, scores, strict=True)]
         lines.append(row(arm, *numbers, f"{optimism:+.4f}", f"{minutes:.1f}", str(len(those))))
+    if given:
+        lines.append(row(BASELINE, *(_number(given.get(k), digits[k]) for k in keys), "–", "–", "–"))
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .optimism import optimism
 from .protocol import stale
 from .run import command
 from .stored_scores import NAMES, one_set, painter_of
-from .tasks import MAIN_SCORE, TITLES
+from .tasks import BASELINE, MAIN_SCORE, TITLES
 
 
 def _by_cell(runs: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
@@ -159,8 +159,8 @@ def _score(run: dict[str, Any]) -> float:
     return run["selected"]["on_validation"]["test"][MAIN_SCORE[run["task"]]]
 
 
-def crowding_table(runs: Sequence[dict[str, Any]]) -> str:
-    """Write AP50 of isolated, touching and clustered cells by task and arm: means over seeds.
+def crowding_table(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] | None = None) -> str:
+    """Write AP50 of isolated, touching and clustered cells by task and arm: means over seeds; and the baseline's.
 
     Notes
     -----
@@ -179,6 +179,9 @@ def crowding_table(runs: Sequence[dict[str, Any]]) -> str:
             mean = _mean(found, "AP50")
             entries.append("–" if mean is None else f"{mean:.3f} ({found[0]['cells']} cells)")
         lines.append(row(TITLES[task], arm, *entries, str(len(those))))
+    if baseline:
+        entries = (f"{baseline['crowding'][kind]['AP50']:.3f}" for kind in kinds)
+        lines.append(row("no network", BASELINE, *entries, "–"))
     return "\n".join(lines)
 
 

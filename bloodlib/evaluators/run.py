@@ -13,6 +13,8 @@ from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, STARTS, TASKS, EvaluatorConfig, preset
 from .synthetic import fingerprint, named_painter, painter_for, painter_seed, synthetic_smears
 
+OF_REAL = ("repainted", "copy-paste")  # sources that are made of the very smears that RD is fitted on
+
 
 def stored_path(
     data: str,
@@ -72,6 +74,7 @@ def inputs(
     """
     from ..datasets import load
     from .backbone import phantom_backbone
+    from .protocol import evenly
 
     parts = {part: load(data, split=part) for part in ("fit", "validation", "test")}
     used = config.real_images or len(parts["fit"])
@@ -85,7 +88,8 @@ def inputs(
         else:
             folder = named_painter(painter, parts["fit"])
         by = {"painter": fingerprint(folder), "painter_seed": read_json(folder / CONFIG)["seed"]}
-    synthetic = synthetic_smears(parts["fit"], composition.synthetic, folder, artifacts, composition.source, progress)
+    fit = evenly(parts["fit"], config.real_images) if composition.source in OF_REAL else parts["fit"]
+    synthetic = synthetic_smears(fit, composition.synthetic, folder, artifacts, composition.source, progress)
     start = {"start_from": phantom_backbone(config, artifacts, progress)} if config.start == "phantom" else {}
     return {**parts, "synthetic": synthetic, **by, **start, "data": Path(data).name}
 

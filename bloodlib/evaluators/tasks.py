@@ -18,6 +18,7 @@ from .config import EvaluatorConfig
 from .fcn import ContourFcn, Fcn8s, soft_dice_loss
 
 MAIN_SCORE = {"fcn8s": "dice", "faster_rcnn": "AP50", "contour_fcn": "AP50"}
+BASELINE = "derivation without points"  # the rule that stands beside the networks
 TITLES = {"fcn8s": "FCN-8s", "faster_rcnn": "Faster R-CNN", "contour_fcn": "objectness + contour FCN"}
 BORDER_PX = 2  # experts set no point in cells cut by the image's border
 

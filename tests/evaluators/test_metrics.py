@@ -156,6 +156,17 @@ def test_two_points_in_one_instance_find_one():
     assert (result["tp"], result["fp"], result["fn"]) == (1, 1, 2)
 
 
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((0, 2)), []])
+def test_where_no_point_is_every_prediction_is_false(points):
+    nothing, one = np.zeros((5, 5), int), np.eye(5, dtype=int)
+    for found in (nothing, np.zeros((0, 4))):
+        assert metrics.point_f1(found, points)["f1"] == 1.0
+    for found in (one, np.array([[0.0, 0, 5, 5]])):
+        assert {key: metrics.point_f1(found, points)[key] for key in ("tp", "fp", "fn", "f1")} == {
+            "tp": 0, "fp": 1, "fn": 0, "f1": 0.0
+        }  # fmt: skip
+
+
 def test_points_are_column_then_row():
     assert metrics.point_f1(squares((40, 5)), np.array([[7, 42]]))["tp"] == 1
     assert metrics.point_f1(squares((40, 5)), np.array([[42, 7]]))["tp"] == 0

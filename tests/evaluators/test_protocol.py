@@ -101,6 +101,9 @@ def test_a_run_gives_a_whole_record(task, tmp_path):
     assert record["split"]["test"]["groups"] == ["b", "c"]
     assert record["split"]["fit"]["sha256"] == protocol.digest([toy(0), toy(1)]) != record["split"]["test"]["sha256"]
     assert record["selected"]["optimism"] >= 0
+    assert record["synthetic"] == protocol.digest([toy(5), toy(6)]), (
+        "which pictures it saw, and not their painter alone"
+    )
     path = tmp_path / "x" / "run.json"
     protocol.save_run(path, record)
     assert protocol.load_runs(tmp_path) == [json.loads(json.dumps(record))]

@@ -178,6 +178,21 @@ def test_a_named_painter_does_not_stand_in_for_the_released_one(tmp_path):
         inputs("phantom", preset("smoke", "fcn8s"), "SD-released", tmp_path, painter="phantom-laptop-0")
 
 
+@pytest.mark.parametrize(("arm", "smears"), [("RD+CP", 3), ("SD-repainted", 3), ("SD-uniform", 48)])
+def test_what_is_made_of_real_smears_is_made_of_those_that_rd_has(arm, smears, tmp_path, monkeypatch):
+    from bloodlib.evaluators import run
+    from bloodlib.evaluators.config import preset
+    from bloodlib.evaluators.protocol import evenly
+
+    seen = []
+    monkeypatch.setattr(run, "synthetic_smears", lambda fit, *_: seen.append([smear.name for smear in fit]))
+    config = preset("smoke", "fcn8s", real_images=3)
+    run.inputs("phantom", config, arm, tmp_path, painter="phantom-laptop-0")
+    whole = bloodlib.load("phantom", split="fit")
+    assert seen == [[smear.name for smear in evenly(whole, 3 if smears == 3 else 0)]]
+    assert len(seen[0]) == smears
+
+
 def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     """Without them a recomputed cell of Table 2 would be painted by another painter than the stored one."""
     from bloodlib._files import package_data, read_json

@@ -65,6 +65,7 @@ class Contrast(NamedTuple):
     by_seed: Mapping[int, float] = MappingProxyType({})
     by_group: tuple[GroupEffect, ...] = ()
     painters: PainterSpread | None = None  # None where no painter served the first arm
+    mixed: int = 0  # pairs whose two runs are known to be of unlike processors or versions of torch
 
     @property
     def gain(self) -> float:
@@ -162,7 +163,8 @@ def contrast(
     Runs are paired where seed, configuration, kind of device, number format and the backbone that
     detectors start from agree; of several configurations the one with most pairs counts, so that an
     arm is never compared with one that trained longer or began with other weights, nor differences
-    between machines taken for differences between arms.
+    between machines taken for differences between arms. Processors of two makes, or two versions of
+    torch, may meet in a pair, since old records tell only one of them: ``mixed`` counts those.
 
     A draw takes test groups (slides) with replacement, then images within each, the same ones for
     every seed since all seeds saw the same images; seeds are averaged. For detection the score of an
@@ -216,6 +218,7 @@ def contrast(
         by_seed={r["seed"]: float(value) for r, value in zip(served, per_seed, strict=True)},
         by_group=by_group,
         painters=_painters(served, per_seed),
+        mixed=sum(_unlike(first.runs[k], second.runs[j]) for k, j in pairs),
     )
 
 
@@ -231,6 +234,13 @@ def _pairing(run: Mapping[str, Any]) -> tuple[str | None, int, str, str, str | N
     """Give what two runs must share: "cpu, 2 threads, bfloat16" is "cpu" and "bfloat16", whatever the threads."""
     device = run.get("device", "").split(", ")
     return run.get("config_hash"), run["seed"], device[0], device[-1], run.get("backbone")
+
+
+def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two runs of one kind of device are known to round otherwise; old records name no processor."""
+    torch = {r.get("versions", {}).get("torch") for r in (one, other)}
+    processors = {r["processor"] for r in (one, other) if r.get("processor")}
+    return len(torch) > 1 or len(processors) > 1
 
 
 def _painters(runs: Sequence[dict[str, Any]], differences: np.ndarray) -> PainterSpread | None:

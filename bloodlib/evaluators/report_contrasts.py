@@ -17,6 +17,7 @@ from .stored_scores import NAMES
 from .tasks import TITLES
 from .verdicts import may_be_tested, significant
 
+MIXED = "‡"
 INTERVAL = "95 % interval (slides, then images)"
 
 
@@ -52,7 +53,9 @@ def contrast_table(contrasts: Contrasts) -> str:
     for (task, arm, against), c in contrasts.items():
         what = ", ".join(filter(None, (TITLES[task], NAMES.get(c.score))))
         numbers = (_signed(c.mean), _interval(c), _p(c.p, c), _p(c.p_holm, c), _size(c.smallest))
-        lines.append(row(what, f"{arm} − {against}", *numbers, f"{c.seeds}, {c.images} of {c.groups} slides"))
+        seeds = f"{c.seeds}{MIXED * bool(c.mixed)}"
+        lines.append(row(what, f"{arm} − {against}", *numbers, f"{seeds}, {c.images} of {c.groups} slides"))
+    lines += _mixed(lines)
     if any(c.seeds < LEAST_SEEDS for c in contrasts.values()):
         lines += [
             "",
@@ -144,9 +147,18 @@ def controls_table(
         for name in (arm, against):
             found = cell(paired, task, name, score=score)
             names.append(f"{name} [{found.mean:.3f}](#{anchor(found.runs[0])})")
-        numbers = (_signed(c.mean), _interval(c), _size(c.smallest), str(c.seeds))
+        numbers = (_signed(c.mean), _interval(c), _size(c.smallest), str(c.seeds) + MIXED * bool(c.mixed))
         lines.append(row(TITLES[task], NAMES[c.score], *names, *numbers))
-    return "\n".join(lines) if len(lines) > 2 else "*No control is stored with its reference arm yet.*"
+    if len(lines) == 2:
+        return "*No control is stored with its reference arm yet.*"
+    return "\n".join([*lines, *_mixed(lines)])
+
+
+def _mixed(lines: Sequence[str]) -> list[str]:
+    """Explain the mark of mixed pairs below a table that has one."""
+    return ["", f"*{MIXED} in some pairs the two runs are of unlike processors or versions of torch.*"] * any(
+        MIXED in line for line in lines
+    )
 
 
 def steps_table(runs: Sequence[dict[str, Any]], rng: np.random.Generator) -> str:

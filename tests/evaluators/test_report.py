@@ -250,6 +250,21 @@ def test_controls_stand_beside_their_reference():
     assert len(table.splitlines()) == 3
 
 
+def test_pairs_of_unlike_processors_or_versions_are_marked():
+    runs = [stored("toy", arm, s, 0.8) for arm in ("RD", "RD-5") for s in range(3)]
+    mark = "*‡ in some pairs the two runs are of unlike processors or versions of torch.*"
+    for kind, values in (("processor", (None, "AVX512")), ("versions", ({"torch": "2.14.1"}, {"torch": "2.14.1"}))):
+        runs[0][kind], runs[3][kind] = values  # one that is not known, and two alike
+    table = report.controls_table(runs, {"RD-5": "RD"}, np.random.default_rng(0))
+    assert (entries(table, 2)[-1], mark in table) == ("3", False)
+    for kind, values in (("processor", ("AVX2", "AVX512")), ("versions", ({"torch": "2.11"}, {"torch": "2.14.1"}))):
+        before = runs[0][kind], runs[3][kind]
+        runs[0][kind], runs[3][kind] = values
+        table = report.controls_table(runs, {"RD-5": "RD"}, np.random.default_rng(0))
+        assert (entries(table, 2)[-1], table.splitlines()[-1]) == ("3‡", mark)
+        runs[0][kind], runs[3][kind] = before
+
+
 def test_optimism_costs_and_crowding_are_means_of_what_was_measured():
     runs = [stored("toy", "RD", s, 0.8) for s in range(3)]
     assert report.cost_table(runs) == "*No stored run has measured its cost.*"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,11 @@ PARTS = ("fit", "validation", "test")
 @pytest.fixture
 def split() -> dict:
     return read_json(package_data("splits", "chula_rbc12.json"))
+
+
+def test_the_data_card_says_what_the_codes_mean():
+    card = " ".join((Path(__file__).parents[1] / "book" / "data_chula.md").read_text().split())
+    assert all(f"{code} *{name}*" in card for code, name in enumerate(CLASS_NAMES))
 
 
 def test_split_holds_every_smear_once(split):

@@ -150,15 +150,12 @@ def cells() -> list[str]:
         name: np.mean(x)
         for name, x in read_json(STORED / "composition" / "morphology.json")["judge"]["macro_f1"].items()
     }
-    rows = [row for row in read_json(STORED / "composition" / "single_cells.json")["rows"] if row["fold"] == 0]
+    rows = read_json(STORED / "composition" / "single_cells.json")["rows"]
     long = [row for row in rows if row["name"] == "released" or row["name"].endswith("-long")]
     reached = {row["each"]: np.mean(row["macro_f1"]["painted"]) for row in long}
     real = np.mean([x for row in long for x in row["macro_f1"]["real"]])
-    short: dict[int, list[float]] = {}  # by the number of cells of a type
-    for row in rows:
-        if row not in long:
-            short.setdefault(row["each"], []).extend(row["macro_f1"]["painted"])
-    brief = sorted(np.mean(values) for values in short.values())
+    brief = sorted(np.mean(row["macro_f1"]["painted"]) for row in rows if row not in long)
+    number = {6: "six"}[len(brief)]
     gain = next(row["gain"] for row in long if row["each"] == 0)
     return [
         f"macro-F1 {judged['painted by class']:.2f}, against {judged['painted without']:.2f} when told none and "
@@ -166,7 +163,7 @@ def cells() -> list[str]:
         f"no name told it is {judged['painted without, looks of the class']:.2f}",
         f"(macro-F1 {reached[0]:.2f} against {real:.2f}), and hardly less well if it saw ten cells of a type "
         f"({reached[10]:.2f})",
-        f"{brief[0]:.2f} to {brief[-1]:.2f}, whatever the number of cells",
+        f"{brief[0]:.2f} to {brief[-1]:.2f} in {number} trainings, whatever the number of cells",
         f"({signed(gain['difference'])}, {signed(gain['low'])} to {signed(gain['high'])};",
     ]
 

@@ -97,7 +97,7 @@ def table(root: Path, runs: list[dict[str, Any]], quoted: dict[str, Any]) -> str
         ),
         (
             THESIS,
-            "Very few images suffice",
+            "Very few images of a cell type are needed for decent results, it suspects",
             "painters of single cells trained on few and on all cells, judged by a classifier",
             _few(stored / "composition" / "single_cells.json"),
             "14_cell_types",
@@ -111,9 +111,9 @@ def table(root: Path, runs: list[dict[str, Any]], quoted: dict[str, Any]) -> str
         ),
         (
             THESIS,
-            "A whole picture cannot be painted at once",
+            "Painting the whole picture at once gave no good quality",
             "whole smears painted by the main generator, told the class of every red cell",
-            "not reproduced: it can, where whole smears are annotated",
+            "not reproduced: here it did, with whole smears that are annotated",
             "14_cell_types",
         ),
     ]

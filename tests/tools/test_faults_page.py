@@ -1,6 +1,7 @@
 """The tables of the page on faults say what is stored, and the stored counts are those of a good night."""
 
 import json
+import re
 from pathlib import Path
 
 from tools import faults
@@ -32,6 +33,17 @@ def test_the_stored_night_killed_twenty_times_each_and_tried_ten_thousand_inputs
     assert sum(nights["fuzz"]["inputs"].values()) >= 10_000
     assert not any(nights[name]["corrupt"] for name in ("fit", "generate", "table2"))
     assert not nights["fit"]["tensors_different"]
+
+
+def test_every_test_that_the_page_names_is_there():
+    page = (ROOT / "book" / "faults.md").read_text()
+    named, file = [], ""
+    for path, name in re.findall(r"`(tests/[\w/]+\.py|…)::(\w+)", page):
+        file = file if path == "…" else path
+        named.append((file, name))
+    assert len(named) > 20
+    missing = [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
+    assert not missing
 
 
 def test_the_page_asks_for_both_tables():

@@ -15,7 +15,7 @@ import yaml
 from bloodlib._files import replacing
 from bloodlib.evaluators import report
 from bloodlib.evaluators.arms import ARMS
-from bloodlib.evaluators.contrasts import cell, contrast
+from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast
 from bloodlib.evaluators.markdown import head, row
 from bloodlib.evaluators.protocol import load_runs
 
@@ -46,22 +46,35 @@ def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]])
         lines.append(row(f"{report.TITLES[task]}, {report.NAMES[report.MAIN_SCORE[task]]}", *entries))
         lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS)))
     answer = report.answer(report.primary(runs, np.random.default_rng(0)))
-    return "\n".join([*lines, "", answer, *added(runs)])
+    return "\n".join([*lines, "", answer, *by_points(runs), *added(runs)])
+
+
+def _differences(runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None) -> str:
+    """Write one difference of every network that was run for it."""
+    found = {task: contrast(runs, task, arm, against, np.random.default_rng(0), score=score) for task in report.TASKS}
+    return ", ".join(
+        f"{report.TITLES[task]} {c.mean:+.3f} "
+        + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds} pairs)" if c.seeds > 1 else "(one pair)")
+        for task, c in found.items()
+        if c
+    )
+
+
+def by_points(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Say what the two primary differences are by the experts' points, which no algorithm drew."""
+    found = {pair: _differences(runs, *pair, score="point_f1") for pair in PRIMARY}
+    said = "; ".join(f"{arm} − {against} {parts}" for (arm, against), parts in found.items() if parts)
+    return [f"- **The same by the experts' points** (point F1, untested): {said}."] if said else []
 
 
 def added(runs: Sequence[dict[str, Any]]) -> list[str]:
     """Say what is gained by painted smears, and by copy-paste, over real smears alone, nothing else varied."""
     said = []
     for arm, name in ADDED.items():
-        found = {task: contrast(runs, task, arm, "RD", np.random.default_rng(0)) for task in report.TASKS}
-        parts = [
-            f"{report.TITLES[task]} {c.mean:+.3f} "
-            + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds} pairs)" if c.seeds > 1 else "(one pair)")
-            for task, c in found.items()
-            if c
-        ]
-        if parts:
-            said.append(f"- **Real smears and {name}, against real ones alone**: {', '.join(parts)}.")
+        if parts := _differences(runs, arm, "RD"):
+            points = _differences(runs, arm, "RD", "point_f1")
+            by = f"; by the experts' points {points}" if points else ""
+            said.append(f"- **Real smears and {name}, against real ones alone**: {parts}{by}.")
     return said
 
 

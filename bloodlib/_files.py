@@ -205,12 +205,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:
     """Write JSON whole or not at all, keys in the order given, with a final newline."""
     with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n")
+        beside.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON; a file that is none raises ValueError with its name."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows' editors begin with a mark of order
     except (ValueError, RecursionError) as error:  # also numbers of too many digits, and other encodings
         raise ValueError(f"{path}: not valid JSON ({error}); was the file cut short?") from error

@@ -179,7 +179,7 @@ def apply(
         size = instances.shape
         sample["boxes"] = tv_tensors.BoundingBoxes(torch.from_numpy(boxes), format="XYXY", canvas_size=size)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**62)))
+        torch.default_generator.manual_seed(int(rng.integers(2**62)))  # torch.manual_seed would seed GPUs as well
         for name in names:
             sample = AUGMENTATIONS[name](sample)
     moved = (sample["image"].permute(1, 2, 0).numpy(), sample["instances"].numpy())  # (3, H, W) -> (H, W, 3)

@@ -129,14 +129,17 @@ def _add_masks(below) -> None:
     _add_workers(masks)
     law = {"placement": PLACEMENTS, "variant": VARIANTS, "core": CORES, "weights": WEIGHTS}
     for name, allowed in law.items():
-        masks.add_argument(f"--{name}", choices=allowed, default=allowed[0], help=f"of Eq. 3 (default {allowed[0]})")
-    masks.add_argument("--snap", type=float, default=0.0, help="probability that a cell slides to its neighbour")
-    masks.add_argument("--overlap", type=float, default=0.0, help="share of a cell that another may cover")
-    masks.add_argument("--overlap-share", type=float, default=1.0, help="share of the cells that may lie on others")
+        masks.add_argument(f"--{name}", choices=allowed, help=f"of Eq. 3 (default {allowed[0]})")
+    masks.add_argument("--snap", type=float, help="probability that a cell slides to its neighbour (default 0)")
+    masks.add_argument("--overlap", type=float, help="share of a cell that another may cover (default 0)")
+    masks.add_argument("--overlap-share", type=float, help="share of the cells that may lie on others (default 1)")
     masks.add_argument("--smooth", action="store_true", help="free outlines from pixel steps before they are turned")
     masks.add_argument("--by-slide", action="store_true", help="draw each mask after one slide: its shapes and numbers")
     masks.add_argument(
-        "--layout", choices=("given", "fitted"), default="given", help="fit the layout's constants (takes minutes)"
+        "--layout",
+        choices=("given", "fitted"),
+        default="given",
+        help="fit the constants (takes minutes), in place of --snap and of the options of Eq. 3",
     )
 
 

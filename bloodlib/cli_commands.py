@@ -103,8 +103,7 @@ def masks(chosen: argparse.Namespace) -> None:
 
     from bloodlib.sampler.writing import begun_masks
 
-    options = {name: getattr(chosen, name) for name in ("placement", "variant", "core", "weights", "layout")}
-    options |= {name: getattr(chosen, name) for name in ("snap", "overlap", "overlap_share", "smooth", "by_slide")}
+    options = _mask_options(chosen)
     found = load_set(chosen, "fit")
     begun_masks(chosen.output, chosen.count, chosen.seed, chosen.size)
     if chosen.dry_run:
@@ -117,6 +116,21 @@ def masks(chosen: argparse.Namespace) -> None:
     for sentence in dict.fromkeys(str(warning.message) for warning in told):
         print(f"bloodlib: {sentence}", file=sys.stderr)
     print(f"{chosen.count} masks in {chosen.output}")
+
+
+def _mask_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Gather what `MaskGenerator.fit` is given; refuse an option that another one would make idle."""
+    law = ("placement", "variant", "core", "weights", "snap")
+    given = {name: value for name in (*law, "overlap", "overlap_share") if (value := getattr(chosen, name)) is not None}
+    idle = [name for name in law if name in given and chosen.layout == "fitted"]
+    why = "--layout fitted chooses it"
+    if not idle and given.get("placement", "adhesion") != "adhesion":
+        idle, why = [name for name in law[1:4] if name in given], "it is of Eq. 3, which --placement adhesion draws by"
+    if not idle and "overlap_share" in given and not given.get("overlap"):
+        idle, why = ["overlap_share"], "it is of cells that may lie on others, which --overlap lets them"
+    if idle:
+        raise ValueError(f"--{idle[0].replace('_', '-')} would not be looked at: {why}")
+    return {**given, **{name: getattr(chosen, name) for name in ("layout", "smooth", "by_slide")}}
 
 
 def fit(chosen: argparse.Namespace) -> None:

@@ -13,13 +13,14 @@ _MARK = ".converting.json"  # in a folder that is not finished: of which set, an
 
 
 def data_convert(chosen: argparse.Namespace) -> None:
-    """Write a set as images, 16-bit label images and COCO, with the splits of a folder, and VOC boxes if asked for."""
+    """Write a set as images, 16-bit label images and COCO, with its splits, and VOC boxes if asked for."""
     from tqdm import tqdm
 
+    from bloodlib.datasets import named_splits
     from bloodlib.io import read_splits, write_folder, write_voc
 
     smears, folder = load_set(chosen, "all"), chosen.output
-    splits = read_splits(chosen.set) if is_folder(chosen.set) else {}
+    splits = read_splits(chosen.set) if is_folder(chosen.set) else named_splits(chosen.set)
     parts = ["images", "instances", "coco.json", *["splits.json"] * bool(splits), *["annotations (VOC)"] * chosen.voc]
     files = ", ".join(parts)
     if chosen.dry_run:

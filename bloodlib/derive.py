@@ -12,6 +12,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 CIRCLE_STEPS = 64
+LEAST_PX = 13  # sides below which the tiles that the background is looked for in are empty
 FEWEST_SINGLES = 5  # cells that do not touch others, to measure the cell size by
 INK_EXCESS = 0.4  # absorbance in red beyond green
 FAINTEST = 0.05  # typical absorbance in green below which a slide is empty; the palest stain of Chula has 0.14
@@ -103,6 +104,9 @@ def derive_instances(
 def _checked_points(image: np.ndarray, points: np.ndarray | None) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image is {image.dtype} {image.shape}, needed is uint8 (H, W, 3) RGB")
+    if min(image.shape[:2]) < LEAST_PX:
+        height, width = image.shape[:2]
+        raise ValueError(f"image is {width}×{height} px, needed are {LEAST_PX} or more each way to find its background")
     if points is None:
         return np.zeros((0, 3), np.int64)
     points = np.asarray(points)

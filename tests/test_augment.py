@@ -76,6 +76,15 @@ def test_same_rng_same_bytes_and_global_state_untouched(smear):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_no_gpu_is_seeded(smear, monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(0)
+    assert seeded == [0], "which this would see"
+    augment.apply(["Gaussian noise"], *smear, rng=np.random.default_rng(5))
+    assert seeded == [0]
+
+
 def test_draw_reaches_every_augmentation():
     rng = np.random.default_rng(0)
     drawn = [augment.draw(rng) for _ in range(300)]

@@ -368,6 +368,35 @@ def test_a_conversion_keeps_the_parts_of_a_folder(smears, tmp_path, capsys):
     assert bloodlib.load(tmp_path / "some", split="test").names == bloodlib.load(tmp_path / "some").names
 
 
+def test_a_conversion_keeps_the_fixed_parts_of_a_known_set(tmp_path, monkeypatch, capsys):
+    small = {
+        part: bloodlib.load("phantom", split=part, shape=(64, 80)) for part in ("all", "fit", "validation", "test")
+    }
+    monkeypatch.setattr(bloodlib, "load", lambda name, split: small[split].select(range(0, len(small[split]), 20)))
+    assert cli.main(["data", "convert", "phantom", "-o", str(tmp_path / "out")]) == 0
+    monkeypatch.undo()
+    assert "coco.json, splits.json" in capsys.readouterr().out
+    for part in ("fit", "validation", "test"):
+        kept = bloodlib.load(tmp_path / "out", split=part).names
+        assert kept
+        assert set(kept) <= set(bloodlib.load("phantom", split=part).names)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--layout", "fitted", "--core", "zero"], "--core would not be looked at: --layout fitted chooses it"),
+        (["--layout", "fitted", "--snap", "0.5"], "--snap would not be looked at: --layout fitted chooses it"),
+        (["--placement", "uniform", "--variant", "first"], "--variant would not be looked at: it is of Eq. 3"),
+        (["--overlap-share", "0.5"], "--overlap-share would not be looked at: it is of cells that may lie on others"),
+    ],
+)
+def test_an_option_of_masks_that_another_makes_idle_is_refused(options, said, smears, tmp_path, capsys):
+    assert cli.main(["masks", str(smears), "-o", str(tmp_path / "out"), *options]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("mark", ['{"set": "another", "smears": []}', "[]"])
 def test_a_conversion_of_another_set_is_not_gone_on_with(smears, mark, tmp_path, capsys):
     out = tmp_path / "out"

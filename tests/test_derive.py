@@ -173,3 +173,10 @@ def test_phantom_masks_are_recovered_with_and_without_points():
             tp += match_instances(found, truth.instances).tp
             cells += found.max() + truth.count
         assert 2 * tp / cells > 0.93, f"points given: {given}"
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 8), (1, 100), (12, 16)])
+def test_an_image_too_small_for_a_background_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"image is {shape[1]}×{shape[0]} px, needed are 13 or more each way"):
+        derive_instances(np.full((*shape, 3), 200, np.uint8))
+    derive_instances(np.full((13, 13, 3), 200, np.uint8))

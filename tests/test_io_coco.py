@@ -164,12 +164,15 @@ def test_broken_coco_files_are_named(tmp_path):
     path.write_text(path.read_text()[:-9])
     with pytest.raises(ValueError, match=r"c\.json: not valid JSON"):
         read_coco(path)
+    image = content["images"][0]
     for change, found in [
         ({"categories": None}, "has no list categories"),
         ({"images": []}, "annotation 1 has image_id 1, which is not in the file"),
         ({"categories": [{"id": 1, "name": "x"}]}, "annotation 1 has category_id 7"),
         ({"images": [{"id": 1}]}, r"images\[0\] has no file_name, width, height"),
-        ({"images": content["images"] * 2}, "two images are called 'a'"),
+        ({"images": [image, {**image, "id": 2}]}, "two images are called 'a'"),
+        ({"images": [image, {**image, "file_name": "b.png"}]}, r"images\[0\] and images\[1\] both have the id 1; were"),
+        ({"categories": content["categories"] * 2}, r"categories\[0\] and categories\[1\] both have the id"),
     ]:
         path.write_text(json.dumps(content | change))
         with pytest.raises(ValueError, match=rf"c\.json: .*{found}"):

@@ -158,6 +158,7 @@ def test_splits_are_read_from_the_folder(folder):
         ({"fit": ["a", "d"]}, "fit names 'd', but images/ has no such file"),
         ({"fit": ["a"], "test": ["a"]}, "'a' is in fit and in test"),
         ({"fit": ["a"], "test": ["b"], "groups": {"a": "s", "b": "s"}}, "the group 's' is in fit and in test"),
+        ({"fit": ["a"], "test": ["b"], "groups": {"a.png": "s", "b": "s"}}, "groups names 'a.png', but images/ has no"),
         ({"train": ["a"]}, "holds train: list; allowed are lists of names fit, validation, test"),
         ({"fit": "a"}, "holds fit: str"),
         (["a"], "holds list"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..io.splits import PARTS
 from ..smears import SmearFolder
 from .pbc_subset import CellImages
 from .registry import SETS
@@ -82,6 +84,13 @@ def load(name_or_folder: str | os.PathLike[str], split: str = "all", **options: 
             )
         )
     return import_module(f".{entry.module}", __name__).load(split, **options)
+
+
+def named_splits(name: str) -> dict[str, list[str]]:
+    """Give the names of the smears in each part of a known set, by part; none where it has no fixed parts."""
+    with suppress(ValueError):  # the set has no such part
+        return {part: list(load(name, split=part).names) for part in PARTS}
+    return {}
 
 
 def load_cells(name: str, split: str = "all", **options: Any) -> CellImages | WhiteCells:

@@ -85,7 +85,7 @@ def read_points(path: Path) -> np.ndarray:
         If a line is not three whole numbers or the class is unknown.
     """
     points = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue

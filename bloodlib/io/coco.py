@@ -148,6 +148,7 @@ def read_coco(path: str | os.PathLike[str]) -> CocoFile:
     missing = [key for key in ("images", "annotations", "categories") if not _is_table(content, key)]
     if missing:
         raise ValueError(f"{path}: has no list {', '.join(missing)}; a COCO file has images, annotations, categories")
+    _refuse_twice(path, content)
     categories = sorted(_each(path, content, "categories", ("id", "name")), key=lambda c: (str(type(c["id"])), c["id"]))
     images, sizes, files, groups = {}, {}, {}, {}
     for image in _each(path, content, "images", ("id", "file_name", "width", "height")):
@@ -169,6 +170,19 @@ def read_coco(path: str | os.PathLike[str]) -> CocoFile:
                 )
         annotations[images[entry["image_id"]]].append(entry)
     return CocoFile(path, tuple(str(c["name"]) for c in categories), sizes, files, groups, annotations, classes)
+
+
+def _refuse_twice(path: Path, content: dict[str, Any]) -> None:
+    """Refuse an id that stands for two images, or two categories: cells of one would land on the other."""
+    for table in ("images", "categories"):
+        seen: dict[Any, int] = {}
+        for number, entry in enumerate(content[table]):
+            first = seen.setdefault(entry.get("id"), number) if isinstance(entry, dict) else number
+            if first != number and "id" in entry:
+                raise ValueError(
+                    f"{path}: {table}[{first}] and {table}[{number}] both have the id {entry['id']!r}; were files "
+                    "joined? Give every image, category and annotation a number of its own"
+                )
 
 
 def _is_table(content: Any, key: str) -> bool:

@@ -39,7 +39,8 @@ def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndar
     path : path
         PNG or TIFF, one channel of 8, 16 or 32 bits; of a palette image the indices count.
     empty : bool
-        Whether a mask without a cell is read, as what a program found may be; annotations have cells.
+        Whether a mask without a cell is read, or one of specks, as what a program found may be; annotations have
+        cells.
 
     Returns
     -------
@@ -49,7 +50,8 @@ def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndar
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file cannot be read, is a JPEG, is in colour, or holds no cell and `empty` is not set.
+        If the file cannot be read, is a JPEG, is in colour, or holds no cell, or mostly specks, and `empty` is not
+        set.
 
     Warns
     -----
@@ -81,7 +83,8 @@ def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndar
             return np.zeros(ids.shape, np.int32)
         raise ValueError(f"{path}: the mask holds no cell (every pixel is 0); label its cells or leave it out")
     regions = _regions(ids)
-    _refuse_speckle(path, regions, ids)
+    if not empty:  # a program's output may be specks, and is to be scored so
+        _refuse_speckle(path, regions, ids)
     if np.unique(ids).size <= 2 and regions.max() > 1:
         warnings.warn(
             f"{path}: all {regions.max()} separate places have the one id {ids.max()} and count as one cell; "

@@ -76,6 +76,8 @@ def checked_splits(
     groups = {**known, **content.get("groups", {})}
     parts = {part: content.get(part, []) for part in PARTS}
     problems: list[str] = []
+    for name in sorted(set(content.get("groups", {})) - set(images)):
+        problems.append(f"{path}: groups names {name!r}, but images/ has no such file; correct or remove it")
     home: dict[str, str] = {}
     slides: dict[str, str] = {}
     for part, names in parts.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,9 +131,8 @@ class MaskGenerator:
         # Checked before any smear is read.
         if isinstance(layout, str):
             one_of("layout", layout, ("given", "fitted"))
-        config = PlacementConfig(
-            placement, variant, core, cell_size_px or 46.0, sigma_px, n_init, weights, dict(law or {})
-        )
+        size_px = 46.0 if cell_size_px is None else cell_size_px
+        config = PlacementConfig(placement, variant, core, size_px, sigma_px, n_init, weights, dict(law or {}))
         law_options(config)
         MaskConfig(0.0, 0.0, (1, 1), config, **options)
         varied = ShapeConfig(smooth=smooth, scale=tuple(scale))
@@ -168,7 +169,7 @@ class MaskGenerator:
             else:
                 layout = fit_layout(smears, wanted).constants
         if isinstance(layout, LayoutConstants):
-            masks = layout.apply(masks)
+            masks, own = layout.apply(masks), dict.fromkeys(groups, layout) if by_slide else None
         classes = classes if keep_classes else None
         if not by_slide:
             return cls(ShapeDatabase.select(cut, varied, classes), masks)
@@ -290,6 +291,14 @@ class MaskGenerator:
         """Give the configuration as plain values that JSON can hold."""
         slides = {"slides": [asdict(slide) for slide in self.slides]} if self.slides else {}
         return {**asdict(self.config), **slides}
+
+    def digest(self) -> str:
+        """Give sixteen hexadecimal digits that change with anything that decides its masks, but the code."""
+        sha = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode())
+        for name, values in sorted(self.to_arrays().items()):
+            sha.update(name.encode())
+            sha.update(np.ascontiguousarray(values))
+        return sha.hexdigest()[:16]
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], config: dict) -> MaskGenerator:

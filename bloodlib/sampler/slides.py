@@ -56,6 +56,11 @@ def slide_configs(
     found = []
     for number, name in enumerate(names):
         own = np.flatnonzero(slide_of == number)
+        if not any(len(measures[k].complete) and measures[k].complete.any() for k in own):
+            raise ValueError(
+                f"slide {str(name)!r}: holds no whole cell, so no mask can be drawn after it; leave its smears out, or "
+                "draw from all slides together (by_slide=False)"
+            )
         table = Table1.of([measures[k] for k in own])
         size_px = (table.width_mean + table.height_mean) / 2 if cell_size_px is None else cell_size_px
         height, width = np.mean([shapes[k] for k in own], axis=0).round().astype(int).tolist()

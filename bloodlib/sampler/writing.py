@@ -35,7 +35,8 @@ def write_masks(
     """Write masks; see `MaskGenerator.write`."""
     folder, count, seed = Path(folder), whole_count(count), whole_seed(seed)
     shape = whole_shape(masks.config.shape if shape is None else shape)
-    head, check = {"seed": seed, "shape": list(shape)}, partial(begun_masks, folder, count, seed, shape)
+    head = {"seed": seed, "shape": list(shape), "generator": masks.digest()}
+    check = partial(begun_masks, folder, count, **head)
     size = max(1, min(_LARGEST, count // (_CHUNKS * effective_n_jobs(workers))))
     chunks = [range(first, min(first + size, count)) for first in range(0, count, size)]
     run = Parallel(n_jobs=workers, return_as="generator")
@@ -65,7 +66,9 @@ def warn_of_crowded(listed: Sequence[dict[str, Any]], what: str) -> None:
         )
 
 
-def begun_masks(folder: Path, count: int, seed: int, shape: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+def begun_masks(
+    folder: Path, count: int, seed: int, shape: Sequence[int] | None = None, generator: str | None = None
+) -> list[dict[str, Any]]:
     """Give what is listed of masks that were begun in a folder, for the same call to make all of them again.
 
     Parameters
@@ -74,14 +77,17 @@ def begun_masks(folder: Path, count: int, seed: int, shape: tuple[int, int] | No
     count, seed : int
     shape : (height, width), optional
         In pixels; any if not given.
+    generator : str, optional
+        As `MaskGenerator.digest` has it; any if not given.
 
     Raises
     ------
     ValueError
-        If the folder holds anything but masks of this seed and shape, or more of them than are to be made.
+        If the folder holds anything but masks of this seed, shape and generator, or more of them than are to be made.
     """
-    known = {"seed": seed} if shape is None else {"seed": seed, "shape": list(shape)}
-    before = begun(folder, known, "masks", unknown=("shape",) if shape is None else ())
+    known = {"seed": seed, "shape": None if shape is None else list(shape), "generator": generator}
+    unknown = [name for name, value in known.items() if value is None]
+    before = begun(folder, {k: v for k, v in known.items() if v is not None}, "masks", unknown=unknown)
     made = {f"{number:05d}.png" for number in range(count)}
     others = sorted(path.name for path in (folder / "instances").glob("[!.]*") if path.name not in made)
     if others:

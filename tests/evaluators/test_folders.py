@@ -71,3 +71,14 @@ def test_masks_of_different_size_are_refused(tmp_path):
 def test_a_folder_without_label_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no label images"):
         evaluate_folders(tmp_path, tmp_path)
+
+
+def test_specks_cost_precision_and_refuse_nothing(tmp_path):
+    cells = [(0, 0), (20, 20)]
+    found = squares(*cells)
+    found[::4, 41::4] = np.arange(1, 51).reshape(10, 5) + 2  # fifty specks of a pixel
+    write_instances(tmp_path / "found" / "a.png", found)
+    write_instances(tmp_path / "truth" / "a.png", squares(*cells))
+    assert evaluate_folders(tmp_path / "found", tmp_path / "truth")["F1"] == pytest.approx(2 * 2 / (2 + 52))
+    with pytest.raises(ValueError, match="are specks of at most 4 px"):
+        evaluate_folders(tmp_path / "truth", tmp_path / "found")

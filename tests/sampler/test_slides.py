@@ -136,3 +136,26 @@ def test_slides_that_nothing_can_be_fitted_to_keep_the_given_constants(smears):
     assert len(masks.slides) == 4
     assert {slide.placement.sigma_px for slide in masks.slides} == {None}
     assert masks.sample(np.random.default_rng(0)).placed > 0
+
+
+def test_given_constants_are_in_the_cell_sizes_of_each_slide(smears):
+    given = LayoutConstants(sigma=1.0, rim=0.05, snap=0.5)
+    masks = MaskGenerator.fit(smears, by_slide=True, layout=given)
+    for slide in masks.slides:
+        assert slide.placement.sigma_px == pytest.approx(slide.placement.cell_size_px)
+        assert slide.rim_px == pytest.approx(0.05 * slide.placement.cell_size_px)
+    assert masks.slides[0].placement.sigma_px < masks.slides[1].placement.sigma_px
+
+
+def test_a_slide_of_cut_cells_alone_is_named(smears):
+    cut = np.zeros(SHAPE, np.int32)
+    cut[:, :20] = 1
+    alone = Smear(np.full((*SHAPE, 3), 200, np.uint8), cut, None, "c0", "c")
+    with pytest.raises(ValueError, match="slide 'c': holds no whole cell, so no mask can be drawn after it"):
+        MaskGenerator.fit([*smears, alone], by_slide=True)
+    MaskGenerator.fit([*smears, alone])
+
+
+def test_a_cell_size_of_nothing_is_refused(smears):
+    with pytest.raises(ValueError, match="cell_size_px"):
+        MaskGenerator.fit(smears, cell_size_px=0)

@@ -135,6 +135,11 @@ def test_masks_of_two_sets_are_not_mixed(masks, tmp_path):
     for other in ({"count": 4, "seed": 5}, {"count": 4, "seed": 4, "shape": (50, 80)}):
         with pytest.raises(ValueError, match=r"manifest\.json: says .* asked for is .*; write to another folder"):
             masks.write(tmp_path, **other)
+    for other in (replace(masks.config, overlap=0.3), replace(masks.config, count_mean=2.0)):
+        with pytest.raises(ValueError, match=r"'generator': .*; write to another folder"):
+            MaskGenerator(masks.shapes, other).write(tmp_path, count=4, seed=4)
+    with pytest.raises(ValueError, match=r"'generator': .*; write to another folder"):
+        MaskGenerator(ShapeDatabase(masks.shapes.shapes[::-1]), masks.config).write(tmp_path, count=4, seed=4)
     with pytest.raises(ValueError, match=r"holds instances/00001\.png, which 1 masks do not replace"):
         masks.write(tmp_path, count=1, seed=4)
     assert contents(tmp_path) == before

@@ -21,7 +21,7 @@ from ._versions import versions
 from .camera import Camera
 from .gan.classes import class_names, class_shares
 from .gan.config import GanConfig, preset
-from .gan.data import Labelled, fingerprint, fitting_crops, label, resized, shortest_side_px, with_objects
+from .gan.data import Labelled, at_size, fingerprint, fitting_crops, label, shortest_side_px, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
 from .gan.painting import check_features, check_objects, find_styles
@@ -168,7 +168,7 @@ class Synthesizer:
             if found is not None:
                 return cls.load(found)
         with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
-            smears = list(smears)
+            smears = at_size(smears, config.stages[1].shape)  # layout, objects and painter at one magnification
             config = fitting_crops(config, shortest_side_px(smears))
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)
             objects = ObjectDatabase.fit(smears) if config.objects else None
@@ -176,8 +176,7 @@ class Synthesizer:
                 config, smears, folder, seed=seed, progress=progress, identity=identity, devices=devices, start=start
             )
             trainer.run()
-            seen = [resized(smear, config.stages[1].shape) for smear in trainer.smears]
-            styles = find_styles(trainer.encoder, seen, config, seed)
+            styles = find_styles(trainer.encoder, trainer.smears, config, seed)
             about = {
                 "profile": profile,
                 "seed": seed,
@@ -192,7 +191,7 @@ class Synthesizer:
             trainer.painter.cpu().eval(), trainer.encoder.cpu().eval()
             made = cls(masks, trainer.painter, trainer.encoder, styles, objects, config, trainer.history, about)
             if config.camera:
-                made.camera = made._measure_camera(seen)
+                made.camera = made._measure_camera(trainer.smears)
             if folder is not None and trainer.fabric.is_global_zero:
                 made.save(folder)
                 (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -279,7 +278,7 @@ class Synthesizer:
         config, seed = replace(self.config, camera=True), self.about["seed"]
         plain = self.config.digest(seed=seed, data=data) == self.about["identity"]
         identity = config.digest(seed=seed, data=data) if plain else f"{self.about['identity']}-camera"
-        seen = (resized(label(smear, config), config.stages[1].shape) for smear in smears)
+        seen = (label(smear, config) for smear in at_size(smears, config.stages[1].shape))
         camera = self._measure_camera(seen, compression)
         return replace(self, config=config, camera=camera, about={**self.about, "identity": identity})
 
@@ -307,6 +306,7 @@ class Synthesizer:
 
         The first C are means of features in [-1, 1]; what follows is in `bloodlib.gan.pooling.pool_instances`.
         """
+        self.layout.shapes.check_magnification(smear.instances)
         return encode_smear(self.encoder, label(smear, self.config), self.config.style_terms).numpy()[: smear.count + 1]
 
     def repaint(self, smear: Smear, rng: np.random.Generator) -> np.ndarray:
@@ -314,6 +314,7 @@ class Synthesizer:
 
         A camera is measured on this very smear, as its styles are.
         """
+        self.layout.shapes.check_magnification(smear.instances)
         seen = label(smear, self.config)
         painted = self._repainted(seen, rng)
         if self.camera is None:
@@ -366,8 +367,11 @@ class Synthesizer:
             raise ValueError("objects are given, but this painter knows cells only; fit it with objects=True")
         if objects is not None:
             objects = check_objects(objects, instances)
+        instances = instances.astype(np.int32)
         self.layout.shapes.check_magnification(instances)
         count = int(instances.max(initial=0))
+        if classes is not None and self.config.cell_classes == 1 and np.any(classes):
+            raise ValueError("classes are given, but this painter knows one class of cells; fit it with cell_classes=…")
         classes = self.styles.draw_classes(rng, count) if classes is None else np.asarray(classes)
         if len(classes) != count:
             raise ValueError(f"{len(classes)} classes for {count} cells; needed is one for each")

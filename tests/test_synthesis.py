@@ -146,6 +146,36 @@ def test_a_mask_of_another_magnification_is_warned_of(smears, synth):
         synth.paint(twice, rng)
 
 
+def test_a_profile_with_a_size_fits_cells_layout_and_painter_at_that_size(smears):
+    stages = (Stage(shape=(80, 120), steps=2), Stage(shape=(320, 480), steps=2))
+    with pytest.warns(DataWarning, match="smears of 240×160 px are brought to 480×320, which this profile paints"):
+        large = Synthesizer.fit(smears, **(SETTINGS | {"stages": stages}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = Synthesizer.fit(smears, **(SETTINGS | {"stages": 2 * (Stage(shape=(160, 240), steps=2),)}))
+    areas = [np.median(made.layout.shapes.areas()) for made in (large, same)]
+    assert areas[0] / areas[1] == pytest.approx(4, rel=0.05)
+    drawn = large.sample(np.random.default_rng(0))
+    assert drawn.image.shape == (320, 480, 3)
+    assert np.median(large.styles.size_px) == pytest.approx(4 * np.median(same.styles.size_px), rel=0.1)
+    with pytest.warns(DataWarning, match=r"paint a mask that is resized by 2\.0"):
+        large.encode(smears[0])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_cell_that_leaves_no_pixel_at_the_size_of_a_profile_is_left_out(smears, last):
+    first = smears[0]
+    instances = np.where(first.instances > 0, first.instances + 1, 0)
+    instances[0, 0] = first.count + 2 if last else 1  # a row that is not looked at where every second one is
+    instances, _ = relabel(instances)
+    speck = Smear(first.image, instances, None, name="speck", group=first.group)
+    settings = SETTINGS | {"stages": 2 * (Stage(shape=(80, 120), steps=2),)}
+    with pytest.warns(DataWarning, match="are brought to 120×80"):
+        made = Synthesizer.fit([speck, *smears[1:]], **settings)
+    assert np.isfinite(made.styles.features).all()
+    assert (np.abs(made.styles.features).sum(axis=1) > 0).all(), "no style of nothing"
+
+
 def test_masks_are_painted_by_style_or_in_given_features(smears, synth):
     mask = smears[0].instances
     features = synth.encode(smears[0])
@@ -161,6 +191,12 @@ def test_masks_are_painted_by_style_or_in_given_features(smears, synth):
             synth.paint(mask, np.random.default_rng(0), features=wrong)
     with pytest.raises(ValueError, match="instances are float64"):
         synth.paint(mask.astype(float), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="classes are given, but this painter knows one class of cells"):
+        synth.paint(mask, np.random.default_rng(0), classes=np.full(smears[0].count, 7))
+    wide = synth.paint(mask.astype(np.uint64), np.random.default_rng(0), features=features)
+    assert np.array_equal(wide, own)
+    tiny = synth.paint(np.eye(16, dtype=np.int32), np.random.default_rng(0))
+    assert tiny.shape == (16, 16, 3)
     broken = features.copy()
     broken[3] = np.nan
     with pytest.raises(ValueError, match="features of instance 3 are no finite numbers"):

@@ -86,7 +86,7 @@ class GanConfig:
     clusters: int = 10  # style clusters per semantic class; the paper's
     style_draw: str = "joint"  # ours: see bloodlib.gan.styles; "independent" is the paper's
     checkpoint_every: int = 200  # ours, steps
-    preview_every: int = 200  # ours, steps
+    preview_every: int = 200  # ours, steps; 0 paints none
     tensorboard_every: int = 10  # ours: steps between two points of TensorBoard's curves; 0 leaves TensorBoard out
     compile: bool = False  # ours: torch.compile; minutes before the first step, no faster on the two cores measured
 
@@ -108,11 +108,26 @@ class GanConfig:
             raise ValueError(f"style_terms is {self.style_terms}; it can be 1 to {MOST_TERMS}")
         if not 0 <= self.softness_px < math.inf:
             raise ValueError(f"softness_px is {self.softness_px}; it can be 0 (as drawn) or a blur in pixels above it")
+        for name, least, most in (
+            ("clusters", 1, math.inf),
+            ("checkpoint_every", 1, math.inf),
+            ("preview_every", 0, math.inf),
+            ("tensorboard_every", 0, math.inf),
+            ("halvings", 1, 4),
+        ):
+            if not least <= getattr(self, name) <= most:
+                allowed = f"{least} or more" if most == math.inf else f"{least} to {most}"
+                raise ValueError(f"{name} is {getattr(self, name)}; it can be {allowed}")
         if len(self.stages) != 2:
             raise ValueError(f"stages has {len(self.stages)} entries; needed are two, one with and one without E")
         for stage in self.stages:
             if (stage.epochs is None) == (stage.steps is None):
                 raise ValueError(f"a stage has epochs {stage.epochs} and steps {stage.steps}; give exactly one of them")
+            if stage.batch < 1 or not 0 <= stage.constant <= 1:
+                raise ValueError(
+                    f"a stage has batch {stage.batch} and constant {stage.constant}; needed are 1 or more, and a share "
+                    "of its steps from 0 to 1"
+                )
             if stage.crop is not None and (stage.crop < 32 or stage.crop % 16):
                 raise ValueError(f"crop is {stage.crop}; it must be a multiple of 16 and at least 32 px")
 

@@ -70,6 +70,8 @@ class CycleConfig:
         ):
             if getattr(self, name) not in legal:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(legal)}")
+        if not 0 <= self.constant <= 1:
+            raise ValueError(f"constant is {self.constant}; a share of the steps from 0 to 1 is needed")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"epochs is {self.epochs} and steps {self.steps}; give exactly one of them")
         if self.side_px < 32 or self.side_px % 4:

@@ -101,7 +101,7 @@ class CycleTrainer(OneStage):
         self.config, self.progress = config, progress
         self.data = Unpaired(images, trimaps, config)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
             self.objective = CycleObjective(config)
         self.objective.to(self.fabric.device, memory_format=torch.channels_last)
         self.total = config.step_count(len(images))

@@ -16,8 +16,8 @@ from torch import Tensor
 from .._files import sha256
 from ..incidental import find_objects
 from ..ink import without_ink
-from ..io.images import image_size
-from ..smears import Smear
+from ..io.images import DataWarning, image_size
+from ..smears import Smear, relabel
 from .config import GanConfig, Stage
 from .networks import pad_sides
 from .pooling import lay_out, outlines
@@ -144,6 +144,36 @@ def resized(smear: Labelled, shape: tuple[int, int] | None) -> Labelled:
     image = cv2.resize(smear.image, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
     instances = cv2.resize(smear.instances, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return Labelled(smear.name, image, instances, smear.kinds)
+
+
+def at_size(smears: Sequence[Smear], shape: tuple[int, int] | None) -> list[Smear]:
+    """Give smears at `shape` (height, width), without cells that leave no pixel there; at their own size for None.
+
+    Warns
+    -----
+    bloodlib.io.images.DataWarning
+        If there are smears of another size.
+    """
+    if shape is None:
+        return list(smears)
+    sizes = sorted({smear.instances.shape for smear in smears} - {tuple(shape)})
+    if sizes:
+        height, width = sizes[0]
+        warnings.warn(
+            f"smears of {width}×{height} px are brought to {shape[1]}×{shape[0]}, which this profile paints, and their "
+            "cells with them; a profile without a size of its own, such as laptop, paints them as they are",
+            DataWarning,
+            stacklevel=3,
+        )
+    return [_smear_at_size(smear, shape) if smear.instances.shape != tuple(shape) else smear for smear in smears]
+
+
+def _smear_at_size(smear: Smear, shape: tuple[int, int]) -> Smear:
+    kinds = np.zeros(smear.count + 1, dtype=np.int64)
+    seen = resized(Labelled(smear.name, smear.image, smear.instances, kinds), shape)
+    left = np.unique(seen.instances)
+    instances, classes = relabel(seen.instances, smear.classes[left[left > 0] - 1])
+    return Smear(seen.image, instances, classes, name=smear.name, group=smear.group)
 
 
 def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:

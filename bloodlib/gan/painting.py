@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .config import GanConfig
 from .data import Labelled, to_image, to_network
-from .networks import Encoder, GlobalGenerator, label_planes, pad_sides
+from .networks import STRIDE, Encoder, GlobalGenerator, label_planes, pad_sides
 from .pooling import lay_out, pool_instances
 from .precision import autocast_dtype
 from .styles import Styles, forms
@@ -110,8 +110,9 @@ def paint_instances(
     device = next(generator.parameters()).device
     ids = torch.from_numpy(instances.astype(np.int64)).to(device)
     terms = styles.shape[1] // generator.feature_channels
-    features = pad_sides(lay_out(styles.to(device), ids, terms)[None])  # (1, C, H, W)
-    ids = pad_sides(ids)[None]
+    multiple = STRIDE if max(ids.shape) > STRIDE else 2 * STRIDE  # instance norm needs more than a pixel to the end
+    features = pad_sides(lay_out(styles.to(device), ids, terms)[None], multiple)  # (1, C, H, W)
+    ids = pad_sides(ids, multiple)[None]
     kind_map = None if kinds is None else torch.from_numpy(np.asarray(kinds, dtype=np.int64)).to(device)[ids]
     planes = label_planes(ids, kind_map, generator.labels).contiguous(memory_format=torch.channels_last)
     noise = None

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 SQUEEZENET_FILE = "squeezenet1_0.safetensors"
 _VGG_LAYERS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1 … relu5_1 and their weights
-_SQUEEZE_LAYERS = (1, 4, 7, 9, 10, 11, 12)  # after the first ReLU and the fire modules, as LPIPS cuts it
+_SQUEEZE_LAYERS = (1, 4, 7, 9, 10, 11, 12)  # where LPIPS cuts SqueezeNet 1.1; of 1.0, 11 is a pooling of 10
 
 
 class PerceptualLoss(nn.Module):

@@ -127,7 +127,8 @@ def make_fabric(precision: str, devices: int = 1) -> Fabric:
     if devices > 1 and hasattr(sys, "ps1"):
         raise ValueError(f"devices is {devices} in an interactive session; call `bloodlib fit … --devices {devices}`")
     started = bool(os.environ.get(_STARTED_BY_FABRIC))
-    fabric = Fabric(devices="auto" if started else devices, precision="bf16-mixed" if mixed else "32-true")
+    where = {"devices": "auto"} if started else {"devices": devices, "accelerator": probe}  # on no other kind of GPU
+    fabric = Fabric(**where, precision="bf16-mixed" if mixed else "32-true")
     if not started:
         fabric.launch()
     return fabric

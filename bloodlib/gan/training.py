@@ -62,10 +62,11 @@ class Trainer(Loop):
     Nothing random lives between steps: batch `t` of stage `s` is drawn from a generator seeded by
     (seed, s, t). A checkpoint therefore holds networks, optimiser moments, step and loss history
     in one file, written beside its place and renamed: killed at any instant, training goes on from
-    the last one to the same weights as if it had never stopped (on the same machine, with the same
-    number of threads). Ctrl-C ends the step that is being taken, and keeps it. Several devices draw the
-    same batches and take disjoint parts of them, so that the losses are those of one device but for
-    rounding; the first one writes.
+    the last one to the same weights as if it had never stopped (on a processor, on the same machine and
+    with the same number of threads; a GPU adds up in another order every time). In the second stage E, frozen,
+    sees smears at the size of that stage; pix2pixHD's own precomputes features at the size of the first.
+    Ctrl-C ends the step that is being taken, and keeps it. Several devices draw the same batches and take
+    disjoint parts of them, so that the losses are those of one device but for rounding; the first one writes.
     How to read the curves: `bloodlib.gan.objective.Objective`.
     """
 
@@ -87,7 +88,7 @@ class Trainer(Loop):
         self.config, self.progress = config, progress
         self.smears = [label(smear, config) for smear in smears]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
             self.generator, self.encoder = make_painter(config)
             self.discriminator = make_discriminator(config)
         if start is not None:
@@ -192,11 +193,11 @@ class Trainer(Loop):
             bar.set_postfix({k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
             overall = self.done
             self.journal.scalars(overall, {**losses, "learning_rate": rate})
-            if overall % self.config.preview_every == 0 or overall == 1:
+            if self.config.preview_every and (overall % self.config.preview_every == 0 or overall == 1):
                 self._preview(overall)
             if overall % self.config.checkpoint_every == 0:
                 self._save(optimisers)
-        if done and self.step < total:
+        if done and (self.step < total or interrupted()):
             self._save(optimisers)
         if interrupted():
             raise KeyboardInterrupt
@@ -243,9 +244,10 @@ class Trainer(Loop):
             rng = np.random.default_rng(self.seed)
             tiles.append(paint_instances(self.painter, part.instances, styles, part.kinds, rng))
             real.append(part.image)
-        self.journal.picture(overall, f"step-{overall:06d}", np.hstack(tiles))
+        height = min(len(tile) for tile in tiles)  # smears may be of several
+        self.journal.picture(overall, f"step-{overall:06d}", np.hstack([tile[:height] for tile in tiles]))
         if overall == 1:
-            self.journal.picture(overall, "real", np.hstack(real))
+            self.journal.picture(overall, "real", np.hstack([tile[:height] for tile in real]))
 
 
 def check_shares(config: GanConfig, devices: int) -> None:

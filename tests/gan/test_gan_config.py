@@ -52,3 +52,19 @@ def test_wrong_settings_are_refused_by_name(change, says):
 def test_an_unknown_profile_lists_the_known():
     with pytest.raises(ValueError, match="smoke, laptop, paper"):
         preset("huge")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"clusters": 0}, "clusters is 0; it can be 1 or more"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0; it can be 1 or more"),
+        ({"preview_every": -1}, "preview_every is -1; it can be 0 or more"),
+        ({"halvings": 5}, "halvings is 5; it can be 1 to 4"),
+        ({"stages": 2 * (Stage(steps=1, constant=1.5),)}, "a stage has batch 1 and constant 1.5; needed are 1 or more"),
+        ({"stages": 2 * (Stage(steps=1, batch=0),)}, "a stage has batch 0 and constant 0.5; needed are 1 or more"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused_before(setting, said):
+    with pytest.raises(ValueError, match=said):
+        preset("paper", **setting)

@@ -19,6 +19,8 @@ from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.perceptual import PerceptualLoss
 from bloodlib.gan.pooling import pool_instances
 from bloodlib.gan.training import CHECKPOINT, NonFiniteLossError, Trainer, learning_rate_factor
+from bloodlib.io import read_image
+from bloodlib.smears import Smear, relabel
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +257,23 @@ def test_learning_rate_is_constant_then_falls_towards_zero():
     assert factors[:7] == [1.0] * 7
     np.testing.assert_allclose(factors[6:], [1.0, 0.75, 0.5, 0.25])
     assert [learning_rate_factor(step, 3, 1.0) for step in range(3)] == [1.0] * 3
+
+
+def test_previews_of_smears_of_several_heights_stand_side_by_side(tmp_path):
+    tall, low = toy_smears()[:2]
+    low = Smear(low.image[:60], *relabel(low.instances[:60]), name="low")
+    trainer = Trainer(replace(TINY, preview_every=2), [tall, low], tmp_path)
+    trainer.run(stop_after=2)
+    assert {len(read_image(path)) for path in tmp_path.glob("previews/*.png")} == {60}
+
+
+def test_no_previews_are_painted_where_none_are_asked_for(tmp_path):
+    Trainer(replace(TINY, preview_every=0), toy_smears(), tmp_path).run(stop_after=2)
+    assert not list(tmp_path.glob("previews/*.png"))
+
+
+def test_a_trainer_leaves_the_numbers_of_gpus_alone(smears, monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    Trainer(TINY, smears)
+    assert seeded == []

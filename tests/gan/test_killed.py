@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,25 @@ def test_an_interrupt_keeps_the_step_that_was_being_taken(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
     ours, unbroken = Trainer(LONGER, toy_smears(), tmp_path), Trainer(LONGER, toy_smears())
     ours.run(stop_after=2), unbroken.run(stop_after=7)
+    weights = [trainer.generator.state_dict() for trainer in (ours, unbroken)]
+    assert all(torch.equal(weights[0][key], x) for key, x in weights[1].items())
+
+
+@pytest.mark.parametrize("last", [FIRST, FIRST + SECOND])
+def test_an_interrupt_in_the_last_step_of_a_stage_keeps_it(last, tmp_path):
+    class Interrupted(Trainer):
+        def _update(self, *args):
+            if self.done == last - 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super()._update(*args)
+
+    config = replace(LONGER, checkpoint_every=1000)
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(config, toy_smears(), tmp_path).run()
+    assert done(tmp_path) == last
+    ours, unbroken = Trainer(config, toy_smears(), tmp_path), Trainer(config, toy_smears())
+    assert ours.run()
+    assert unbroken.run()
     weights = [trainer.generator.state_dict() for trainer in (ours, unbroken)]
     assert all(torch.equal(weights[0][key], x) for key, x in weights[1].items())
 

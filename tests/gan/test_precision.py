@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bloodlib.gan import precision
-from bloodlib.gan.precision import autocast_dtype, device_name, memory_kept
+from bloodlib.gan.precision import autocast_dtype, device_name, make_fabric, memory_kept
 
 
 class Library:
@@ -75,3 +75,11 @@ def test_a_processor_is_named_by_what_it_multiplies_with(monkeypatch, amx, avx51
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     assert autocast_dtype("cpu") is kind
     assert device_name() == name
+
+
+def test_a_gpu_of_another_make_is_left_alone(monkeypatch):
+    """Apple's has no float64, which outlines are measured in."""
+    from lightning_fabric.accelerators import MPSAccelerator
+
+    monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
+    assert make_fabric("float32").device.type == ("cuda" if torch.cuda.is_available() else "cpu")

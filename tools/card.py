@@ -98,7 +98,13 @@ def _blind(results: list[dict[str, Any]]) -> str:
             told.append(f"{one['told_apart']} of {one['n']} ({low:.0f} to {high:.0f} %)" if one else "–")
         rows.append(f"| {result['paintings']} | {' | '.join(told)} |")
     observers = dict.fromkeys(result["observer"] for result in results)
-    return "\n".join([*rows, "", f"In brackets: 95 % intervals. Who looked: {'; '.join(observers)}."])
+    return "\n".join(
+        [
+            *rows,
+            "",
+            f"In brackets: 95 % intervals, which take answers for independent. Who looked: {'; '.join(observers)}.",
+        ]
+    )
 
 
 def _kid(result: dict[str, Any]) -> str:

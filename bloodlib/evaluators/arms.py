@@ -42,7 +42,9 @@ CONTROL_ARMS = {
     "SD-overlap": Control(
         "SD", "SD", "cells in contact: a drawn cell may lie on others by a tenth of its area", "overlap"
     ),
-    "SD-plain": Control("SD", "SD", "without shape augmentation, the paper's own explanation of SD > RD", "plain"),
+    "SD-plain": Control(
+        "SD", "SD", "without shape augmentation, a part of the paper's own explanation of a gain", "plain"
+    ),
     "SD-repainted": Control("SD", "RD", "real masks, painted: is it the paint, or the drawn masks?", "repainted"),
     "SD-camera": Control("SD", "SD", "as a camera would see it: does what painters leave out matter?", "camera"),
     "SD-released": Control(

@@ -29,6 +29,7 @@ PLAIN_LAYOUT = {  # of Table 2, whatever a profile's is
     "overlap": 0.0,
     "overlap_share": 1.0,
 }
+LAYOUTS = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}, "overlap": {"overlap": 0.1}}  # of sources
 PAINTERS = 3  # ours: painters of different seeds, given to the paired seeds in rotation
 
 
@@ -178,9 +179,8 @@ def synthetic_smears(
     folder = Path(artifacts) / folder_name(fingerprint(painted_by), source)
     if source == "camera":
         made = made.with_camera(fit, compression=False)
-    layouts = {"uniform": {"placement": "uniform"}, "plain": {"augment": False}, "overlap": {"overlap": 0.1}}
-    if source in layouts:
-        layout = MaskGenerator.fit(fit, **layouts[source])
+    if source in LAYOUTS:
+        layout = MaskGenerator.fit(fit, **LAYOUTS[source])
         made = replace(made, layout=layout, about={**made.about, "identity": f"{made.about['identity']}-{source}"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CrowdedWarning)  # manifest.json says which smears are full

@@ -53,8 +53,9 @@ class Styles:
     K-means per semantic class, 10 clusters (the paper's). Every cell counts; the reference
     implementation keeps only instances larger than 1/64 of the image, of which blood has none.
 
-    ``"independent"`` is the paper's: one cluster drawn per class, and every instance of the class
-    gets the cluster's centre. ``"per_cell"`` draws a cluster for every instance. ``"joint"`` is
+    ``"independent"`` is the paper's as we read it (it does not say how often it draws): one cluster drawn per
+    class, and every instance of the class gets the cluster's centre. ``"per_cell"`` draws a cluster for every
+    instance, as pix2pixHD's code does. ``"joint"`` is
     ours: everything in one picture comes from one smear, each instance with the features of some
     instance of its class and about its form there (`NEAREST`), so that stains stay whole, cells differ
     as they do on a slide, and a sliver at the border or a pair in one outline lends its looks to its like only.

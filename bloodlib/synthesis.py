@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
+from torch import Tensor
 
 from ._files import alone_in, read_json, replacing, sha256, write_json
 from ._versions import versions
@@ -288,7 +289,7 @@ class Synthesizer:
 
     def _repainted(self, smear: Labelled, rng: np.random.Generator | None = None) -> np.ndarray:
         rng = np.random.default_rng(self.about["seed"]) if rng is None else rng
-        styles = encode_smear(self.encoder, smear, self.config.style_terms)
+        styles = self._encoded(smear)
         return paint_instances(self.generator, smear.instances, styles, smear.kinds, rng)
 
     def _taken(self, painted: np.ndarray, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -307,7 +308,10 @@ class Synthesizer:
         The first C are means of features in [-1, 1]; what follows is in `bloodlib.gan.pooling.pool_instances`.
         """
         self.layout.shapes.check_magnification(smear.instances)
-        return encode_smear(self.encoder, label(smear, self.config), self.config.style_terms).numpy()[: smear.count + 1]
+        return self._encoded(label(smear, self.config)).numpy()[: smear.count + 1]
+
+    def _encoded(self, smear: Labelled) -> Tensor:
+        return encode_smear(self.encoder, smear, self.config.style_terms, self.config.encoder_scale)
 
     def repaint(self, smear: Smear, rng: np.random.Generator) -> np.ndarray:
         """Paint a real smear's own mask in its own styles, with what else lies in it; uint8 (H, W, 3).

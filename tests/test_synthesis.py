@@ -8,7 +8,8 @@ import torch
 
 import bloodlib
 from bloodlib.gan.config import Stage, preset
-from bloodlib.gan.painting import check_objects
+from bloodlib.gan.data import Labelled, label
+from bloodlib.gan.painting import check_objects, encode_smear
 from bloodlib.gan.training import Trainer
 from bloodlib.io import write_folder, write_instances
 from bloodlib.io.images import DataWarning
@@ -160,6 +161,20 @@ def test_a_profile_with_a_size_fits_cells_layout_and_painter_at_that_size(smears
     assert np.median(large.styles.size_px) == pytest.approx(4 * np.median(same.styles.size_px), rel=0.1)
     with pytest.warns(DataWarning, match=r"paint a mask that is resized by 2\.0"):
         large.encode(smears[0])
+
+
+def test_the_encoder_of_the_paper_sees_smears_at_the_size_that_it_learnt_on(smears):
+    stages = (Stage(shape=(80, 120), steps=2), Stage(shape=(160, 240), steps=2))
+    made = Synthesizer.fit(smears, **(SETTINGS | {"stages": stages, "encoder_stage": 1}))
+    seen = label(smears[0], made.config)
+    small, own = (encode_smear(made.encoder, seen, scale=scale).numpy() for scale in ((0.5, 0.5), None))
+    assert np.array_equal(made.encode(smears[0]), small)
+    assert np.array_equal(made.styles.features[: len(small)], small), "of which the styles are, too"
+    assert np.abs(small - own).max() > 1e-3
+    speck = seen.instances.copy()
+    speck[0, 0] = speck.max() + 1
+    one_more = Labelled("speck", seen.image, speck, np.append(seen.kinds, 1))
+    assert len(encode_smear(made.encoder, one_more, scale=(0.5, 0.5))) == len(small) + 1, "whatever is left of it there"
 
 
 @pytest.mark.parametrize("last", [True, False])

@@ -69,6 +69,7 @@ class GanConfig:
     discriminator_filters: int | None = None  # None: as `filters`, the paper's
     discriminator_norm: str = "instance"  # the reference's; "spectral" is ours
     upsample: str = "transposed"  # the paper's; "resize" (ours) paints without a checkerboard
+    encoder_stage: int = 2  # whose size of smears E sees once it is frozen; 1 is the reference's, where stages have one
     encoder_norm: str = "instance"  # the reference's; "none" (ours) lets E see absolute colour
     feature_skip: bool = False  # ours: style features also enter G's last convolution, behind every normalisation
     padding: str = "zeros"  # the reference's; "reflect" (ours) leaves no blot in the corner
@@ -114,6 +115,7 @@ class GanConfig:
             ("preview_every", 0, math.inf),
             ("tensorboard_every", 0, math.inf),
             ("halvings", 1, 4),
+            ("encoder_stage", 1, 2),
         ):
             if not least <= getattr(self, name) <= most:
                 allowed = f"{least} or more" if most == math.inf else f"{least} to {most}"
@@ -135,6 +137,14 @@ class GanConfig:
     def labels(self) -> int:
         """Number of semantic classes, background included."""
         return 1 + self.cell_classes + self.objects
+
+    @property
+    def encoder_scale(self) -> tuple[float, float] | None:
+        """By how much smears of the second stage are shrunk before E sees them, height and width; None: not at all."""
+        first, second = (stage.shape for stage in self.stages)
+        if self.encoder_stage == 2 or first is None or second is None:
+            return None
+        return first[0] / second[0], first[1] / second[1]
 
     @property
     def blank_crops(self) -> bool:
@@ -218,6 +228,7 @@ PRESETS: dict[str, GanConfig] = {
     # The paper's own sizes and schedule, for a GPU.
     "paper": GanConfig(
         stages=(Stage(shape=(640, 1024), epochs=120), Stage(shape=(1200, 1920), epochs=120)),
+        encoder_stage=1,
         style_draw="independent",
     ),
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import GanConfig
 from .data import Labelled, to_image, to_network
@@ -17,19 +18,29 @@ from .styles import Styles, forms
 
 
 @torch.no_grad()
-def encode_smear(encoder: Encoder, smear: Labelled, terms: int = 1) -> Tensor:
-    """Give the style of every instance, float32 (M + 1, terms · C), row 0 that of the background."""
+def encode_smear(encoder: Encoder, smear: Labelled, terms: int = 1, scale: tuple[float, float] | None = None) -> Tensor:
+    """Give the style of every instance, float32 (M + 1, terms · C), row 0 that of the background.
+
+    With a `scale` the encoder sees the smear at that part of its height and width, and its features are enlarged
+    by repetition, as pix2pixHD's are where it precomputes them (`GanConfig.encoder_scale`).
+    """
     device = next(encoder.parameters()).device
-    x = pad_sides(to_network(smear.image))[None].to(device, memory_format=torch.channels_last)
     height, width = smear.instances.shape
-    features = encoder(x)[:, :, :height, :width]
+    image = smear.image
+    if scale is not None:
+        size = (max(1, round(width * scale[1])), max(1, round(height * scale[0])))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    x = pad_sides(to_network(image))[None].to(device, memory_format=torch.channels_last)
+    features = encoder(x)[:, :, : image.shape[0], : image.shape[1]]
+    if scale is not None:
+        features = nn.functional.interpolate(features, size=(height, width), mode="nearest")
     ids = torch.from_numpy(smear.instances.astype(np.int64))[None].to(device)
     return pool_instances(features, ids, terms)[1][0].cpu()
 
 
 def find_styles(encoder: Encoder, smears: Sequence[Labelled], config: GanConfig, seed: int) -> Styles:
     """Encode everything in some smears, and cluster it as configured."""
-    features = [encode_smear(encoder, smear, config.style_terms).numpy() for smear in smears]
+    features = [encode_smear(encoder, smear, config.style_terms, config.encoder_scale).numpy() for smear in smears]
     kinds, seen = [smear.kinds for smear in smears], [forms(smear.instances, len(smear.kinds)) for smear in smears]
     whole = [~np.isin(np.arange(len(smear.kinds)), _border_ids(smear.instances)) for smear in smears]
     return Styles.fit(

@@ -63,10 +63,9 @@ class Trainer(Loop):
     (seed, s, t). A checkpoint therefore holds networks, optimiser moments, step and loss history
     in one file, written beside its place and renamed: killed at any instant, training goes on from
     the last one to the same weights as if it had never stopped (on a processor, on the same machine and
-    with the same number of threads; a GPU adds up in another order every time). In the second stage E, frozen,
-    sees smears at the size of that stage; pix2pixHD's own precomputes features at the size of the first.
-    Ctrl-C ends the step that is being taken, and keeps it. Several devices draw the same batches and take
-    disjoint parts of them, so that the losses are those of one device but for rounding; the first one writes.
+    with the same number of threads; a GPU adds up in another order every time). Ctrl-C
+    ends the step that is being taken, and keeps it. Several devices draw the same batches and take disjoint
+    parts of them, so that the losses are those of one device but for rounding; the first one writes.
     How to read the curves: `bloodlib.gan.objective.Objective`.
     """
 
@@ -215,7 +214,8 @@ class Trainer(Loop):
         return [{view: self._encoded(smear.view(view)) for view in drawn} for smear in smears]
 
     def _encoded(self, smear: Labelled) -> Tensor:
-        return encode_smear(self.encoder, smear, self.config.style_terms)
+        scale = self.config.encoder_scale if self.stage == 1 else None
+        return encode_smear(self.encoder, smear, self.config.style_terms, scale)
 
     def _update(self, model: nn.Module, optimisers: list[Any], batch: Batch, rate: float) -> dict[str, float]:
         """Take one step of all optimisers, and let the running mean of G follow."""

@@ -68,3 +68,11 @@ def test_an_unknown_profile_lists_the_known():
 def test_what_would_fail_after_hours_is_refused_before(setting, said):
     with pytest.raises(ValueError, match=said):
         preset("paper", **setting)
+
+
+def test_the_frozen_encoder_sees_the_size_of_the_first_stage_in_the_papers_profile_alone():
+    assert PRESETS["paper"].encoder_scale == (640 / 1200, 1024 / 1920)
+    assert PRESETS["laptop"].encoder_scale is PRESETS["smoke"].encoder_scale is None
+    assert replace(PRESETS["paper"], encoder_stage=2).encoder_scale is None
+    with pytest.raises(ValueError, match="encoder_stage is 3; it can be 1 to 2"):
+        preset("paper", encoder_stage=3)

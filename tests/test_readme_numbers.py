@@ -114,8 +114,13 @@ def painter() -> list[str]:
     ]
 
 
-def hidden(arm: str, against: str) -> str:
-    return f"{contrast(runs(), 'fcn8s', arm, against, np.random.default_rng(0)).smallest:.3f}"
+def hidden(arm: str, against: str, task: str = "fcn8s") -> str:
+    return f"{contrast(runs(), task, arm, against, np.random.default_rng(0)).smallest:.3f}"
+
+
+def gaining(arm: str, against: str, task: str) -> int:
+    values = contrast(runs(), task, arm, against, np.random.default_rng(0)).by_seed.values()
+    return sum(value > 0 for value in values)
 
 
 def instrument() -> list[str]:
@@ -133,6 +138,34 @@ def instrument() -> list[str]:
     return [*said, f"Dice falls to {others.mean:.2f}"]
 
 
+def contact() -> list[str]:
+    task, arm = "contour_fcn", "SD-overlap"
+    apart, real = difference(arm, "SD", task=task), difference(arm, "RD", task=task)
+    beside = difference("RD+SD-overlap", "RD", task=task)
+    points = contrast(runs(), task, arm, "RD", np.random.default_rng(0), score="point_f1")
+    both = contrast(runs(), task, arm, "SD", np.random.default_rng(0)).by_seed
+    mine = [run for run in runs() if run["task"] == task and run["seed"] in both]
+    kinds = {name: [run["crowding"] for run in mine if run["arm"] == name] for name in ("SD", arm)}
+    ap = {
+        (name, kind): f"{np.mean([one[kind]['AP50'] for one in found]):.2f}"
+        for name, found in kinds.items()
+        for kind in ("isolated", "clustered")
+    }
+    segmenter = difference(arm, "SD")
+    assert gaining(arm, "SD", task) == 8, "in every pair"
+    assert points.straddles
+    return [
+        f"where none may (AP50 {apart[0]}, {apart[1]}; {apart[2]} pairs, all of which gained)",
+        f"than from real ones ({real[0]}, {real[1]}; {WORDS[gaining(arm, 'RD', task)]} of {real[2]} pairs gained; "
+        f"{hidden(arm, 'RD', task)} could hide)",
+        f"beside real ones they help as well ({beside[0]}, {beside[1]}; {beside[2]} pairs)",
+        f"AP50 of {ap[arm, 'clustered']} instead of {ap['SD', 'clustered']}), isolated ones hardly better "
+        f"({ap[arm, 'isolated']}, {ap['SD', 'isolated']})",
+        f"found before ({signed(points.mean)} of point F1, {signed(points.low)} to {signed(points.high)})",
+        f"The segmenter gains nothing ({segmenter[0]}, {segmenter[1]}; {segmenter[2]} pairs)",
+    ]
+
+
 def how_many() -> list[str]:
     five, ten = difference("RD-5", "RD"), difference("RD-10", "RD")
     mean, interval, _ = difference("RD+SD-10", "RD-10", absolute=True)
@@ -140,7 +173,8 @@ def how_many() -> list[str]:
     return [
         f"({five[0]}, {five[1]}; {five[2]} pairs of seeds; {hidden('RD-5', 'RD')} could hide)",
         f"({ten[0]}, {ten[1]}; {hidden('RD-10', 'RD')} could hide)",
-        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs)",
+        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining('RD-5', 'RD', 'contour_fcn')]} gained; "
+        f"{hidden('RD-5', 'RD', 'contour_fcn')} could hide)",
         f"added to ten take {mean} away from the segmenter ({interval})",
     ]
 
@@ -185,7 +219,7 @@ def rest() -> list[str]:
     ]
 
 
-PARTS = (masks, layouts, painter, instrument, how_many, cells, rest)
+PARTS = (masks, layouts, painter, instrument, contact, how_many, cells, rest)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

@@ -170,11 +170,11 @@ def how_many() -> list[str]:
     five, ten = difference("RD-5", "RD"), difference("RD-10", "RD")
     mean, interval, _ = difference("RD+SD-10", "RD-10", absolute=True)
     few = difference("RD-5", "RD", task="contour_fcn")
+    task = ("RD-5", "RD", "contour_fcn")
     return [
         f"({five[0]}, {five[1]}; {five[2]} pairs of seeds; {hidden('RD-5', 'RD')} could hide)",
         f"({ten[0]}, {ten[1]}; {hidden('RD-10', 'RD')} could hide)",
-        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining('RD-5', 'RD', 'contour_fcn')]} gained; "
-        f"{hidden('RD-5', 'RD', 'contour_fcn')} could hide)",
+        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining(*task)]} gained; {hidden(*task)} could hide)",
         f"added to ten take {mean} away from the segmenter ({interval})",
     ]
 

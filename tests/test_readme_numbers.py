@@ -174,7 +174,8 @@ def how_many() -> list[str]:
     return [
         f"({five[0]}, {five[1]}; {five[2]} pairs of seeds; {hidden('RD-5', 'RD')} could hide)",
         f"({ten[0]}, {ten[1]}; {hidden('RD-10', 'RD')} could hide)",
-        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining(*task)]} gained; {hidden(*task)} could hide)",
+        f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining(*task)]} gained; "
+        f"{hidden(*task)} could hide)",
         f"added to ten take {mean} away from the segmenter ({interval})",
     ]
 

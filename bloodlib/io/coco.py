@@ -177,8 +177,10 @@ def _refuse_twice(path: Path, content: dict[str, Any]) -> None:
     for table in ("images", "categories"):
         seen: dict[Any, int] = {}
         for number, entry in enumerate(content[table]):
-            first = seen.setdefault(entry.get("id"), number) if isinstance(entry, dict) else number
-            if first != number and "id" in entry:
+            if not isinstance(entry, dict) or not isinstance(entry.get("id"), int | str):
+                continue  # which is told below
+            first = seen.setdefault(entry["id"], number)
+            if first != number:
                 raise ValueError(
                     f"{path}: {table}[{first}] and {table}[{number}] both have the id {entry['id']!r}; were files "
                     "joined? Give every image, category and annotation a number of its own"

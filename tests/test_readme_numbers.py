@@ -151,7 +151,7 @@ def contact() -> list[str]:
         for name, found in kinds.items()
         for kind in ("isolated", "clustered")
     }
-    segmenter = difference(arm, "SD")
+    segmenter, detector = difference(arm, "SD"), difference(arm, "SD", task="faster_rcnn")
     assert gaining(arm, "SD", task) == 8, "in every pair"
     assert points.straddles
     return [
@@ -162,7 +162,8 @@ def contact() -> list[str]:
         f"AP50 of {ap[arm, 'clustered']} instead of {ap['SD', 'clustered']}), isolated ones hardly better "
         f"({ap[arm, 'isolated']}, {ap['SD', 'isolated']})",
         f"found before ({signed(points.mean)} of point F1, {signed(points.low)} to {signed(points.high)})",
-        f"The segmenter gains nothing ({segmenter[0]}, {segmenter[1]}; {segmenter[2]} pairs)",
+        f"The segmenter gains nothing ({segmenter[0]}, {segmenter[1]}; {segmenter[2]} pairs), nor does the detector "
+        f"({detector[0]}, {detector[1]}; {detector[2]} pairs)",
     ]
 
 

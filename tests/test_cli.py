@@ -130,7 +130,7 @@ def test_doctor_reports_versions_precision_data_and_weights(capsys, monkeypatch,
         (["fit", "phantom", "--set", "flips=2", "-o", "out"], "flips=2: needed is yes or no"),
         (["fit", "phantom", "--set", "perceptual=vgg", "-o", "out"], "vgg19, squeezenet"),
         (["fit", "chula_rbc12", "--size", "640x480", "-o", "out"], "--size is for the phantom"),
-        (["fit", "phantom", "--profile", "paper", "--set", "perceptual=squeezenet", "-o", "out"], "BLOODLIB_WEIGHTS"),
+        (["fit", "phantom", "--profile", "smoke", "--set", "perceptual=squeezenet", "-o", "out"], "BLOODLIB_WEIGHTS"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp_path, monkeypatch):

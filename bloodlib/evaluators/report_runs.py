@@ -180,7 +180,8 @@ def crowding_table(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] |
             entries.append("–" if mean is None else f"{mean:.3f} ({found[0]['cells']} cells)")
         lines.append(row(TITLES[task], arm, *entries, str(len(those))))
     if baseline:
-        entries = (f"{baseline['crowding'][kind]['AP50']:.3f}" for kind in kinds)
+        alone = (_mean([baseline["crowding"][kind]], "AP50") for kind in kinds)
+        entries = ("–" if mean is None else f"{mean:.3f}" for mean in alone)  # a set may hold no cell of a kind
         lines.append(row("no network", BASELINE, *entries, "–"))
     return "\n".join(lines)
 

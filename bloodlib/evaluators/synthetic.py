@@ -191,7 +191,7 @@ def synthetic_smears(
 
 def folder_name(painter: str, source: str) -> str:
     """Name the folder of a painted set by its painter's fingerprint, and by its source where it is no usual set."""
-    return f"synthetic-{painter}" + (f"-{source}" if source in ("uniform", "overlap", "plain", "camera") else "")
+    return f"synthetic-{painter}" + (f"-{source}" if source in (*LAYOUTS, "camera") else "")
 
 
 def shuffled(smears: SmearFolder) -> SmearFolder:

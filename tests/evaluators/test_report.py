@@ -79,7 +79,7 @@ def test_stale_runs_are_marked():
 BASELINE = {
     "dataset": "toy",
     "scores": {"dice": 0.91, "AP50": 0.81, "point_f1": 0.71, "count_mae": 1.0, "point_count_mae": 6.0},
-    "crowding": {"isolated": {"AP50": 0.99, "cells": 7}, "touching": {"AP50": 0.5, "cells": 0}},
+    "crowding": {"isolated": {"AP50": 0.99, "cells": 7}, "touching": {"AP50": None, "cells": 0}},
 }
 
 
@@ -94,7 +94,7 @@ def test_the_baseline_stands_in_every_table_and_is_of_the_same_set():
     runs[0]["crowding"] = {"isolated": {"AP50": 0.8, "cells": 7}, "touching": {"AP50": 0.4, "cells": 1}}
     details = report.details(runs, "fcn8s", BASELINE)
     assert entries(details, -1) == [report.BASELINE, "0.910", "0.710", "–", "–", "–"]
-    assert entries(report.crowding_table(runs, BASELINE), -1)[1:] == [report.BASELINE, "0.990", "0.500", "–"]
+    assert entries(report.crowding_table(runs, BASELINE), -1)[1:] == [report.BASELINE, "0.990", "–", "–"]
     with pytest.raises(ValueError, match="baseline is of toy but the runs are of phantom"):
         report.table([stored("phantom", "RD", 0, 0.8)], PAPER, baseline=BASELINE)
 

@@ -8,7 +8,7 @@ PYTHON  ?= python3
 VENV    ?= .venv
 PY      := $(VENV)/bin/python
 READY   := $(VENV)/.ready
-NAME    := $(PROFILE)-$(notdir $(DATA))
+NAME    := $(PROFILE)-$(notdir $(patsubst %/,%,$(DATA)))
 BUILD   := build/$(NAME)
 
 # A filled cache beside the checkout serves machines without internet.
@@ -27,7 +27,7 @@ setup: $(READY)
 
 # --no-deps: the lock file is the whole answer, so pip has nothing to decide; pip check then proves it.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.12 …" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "Python 3.11 to 3.14 is needed, for which packages are locked; this is %d.%d: make PYTHON=/path/to/python3.12 …" % sys.version_info[:2])'
 	@echo "Setting up $(VENV) (about 7 GB on Linux, a few minutes, once) …"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps -r requirements.lock
@@ -91,9 +91,10 @@ twice: $(READY)
 bench: $(READY)
 	$(PY) -m benchmarks
 
-lock:
+# Needs uv, which nothing else does.
+lock: $(READY)
 	uv pip compile --quiet --universal --all-extras --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
-	$(PYTHON) tools/conda.py
+	$(PY) tools/conda.py
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis .snakemake

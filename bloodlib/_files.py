@@ -105,10 +105,12 @@ def _is_partial(path: Path) -> bool:
     return bool(_OF_A_KILLED.fullmatch(path.name)) and path.is_file()
 
 
-def is_vacant(folder: Path) -> bool:
-    """Say whether a folder is not there, or holds nothing but what a killed process of this library left."""
+def is_vacant(folder: Path, besides: Sequence[str] = ()) -> bool:
+    """Say whether a folder is not there, or empty but for `besides` and what a killed process of this library left."""
     return not folder.exists() or all(
-        path.name == LOCK or _is_partial(path) or path.name.startswith(".nfs")  # NFS' name of a removed open file
+        path.name in (LOCK, *besides)
+        or _is_partial(path)
+        or path.name.startswith(".nfs")  # NFS' name of a removed open file
         for path in folder.iterdir()
     )
 

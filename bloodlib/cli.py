@@ -46,6 +46,9 @@ exit codes:
 """
 
 
+_OUT_OF_MEMORY = ("OutOfMemoryError", "TerminatedWorkerError")  # torch's, on a GPU; joblib's, of a worker killed for it
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -68,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (ValueError, OSError) as error:
         print(f"bloodlib: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ not in _OUT_OF_MEMORY:
+            raise
+        print("bloodlib: there is not memory enough; ask for fewer --workers or a smaller --size", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = shlex.join(["bloodlib", *given])

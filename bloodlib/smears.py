@@ -104,6 +104,9 @@ def relabel(instances: np.ndarray, classes: np.ndarray | None = None) -> tuple[n
     return lookup[instances], classes
 
 
+RED_CELLS = ("red blood cell",)  # names of classes where a set has one and does not name it
+
+
 class SmearFolder(Sequence[Smear]):
     """Give the smears of one set by position, each read when it is asked for.
 
@@ -135,7 +138,7 @@ class SmearFolder(Sequence[Smear]):
         read: Callable[[str], Smear],
         *,
         groups: Sequence[str] | None = None,
-        class_names: Sequence[str] = ("red blood cell",),
+        class_names: Sequence[str] = RED_CELLS,
         title: str = "smears",
         files: Mapping[str, Sequence[Path]] | None = None,
         rendered: str | None = None,

@@ -41,7 +41,9 @@ class SyntheticSmears(IterableDataset):
     real_share : float
         Probability that a sample is real, in [0, 1]; 0 needs no `real`.
     transform : callable, optional
-        Takes a `Smear` and the sample's own generator, gives what is handed on; `to_tensors` if not given.
+        Takes a `Smear` and the sample's own generator, gives what is handed on; `to_tensors` if not given. Workers
+        import it wherever they are not forked (macOS, Windows, Python from 3.14 on), so that it must not be a lambda,
+        nor be defined in a notebook.
     style : int, optional
         Cluster of the cells' look in every painted sample; None draws one for each.
     fast : bool
@@ -185,6 +187,11 @@ def _keep_to_one_thread() -> None:
     """Let the libraries of a worker use one thread, as torch does there: several workers would wait for each other."""
     cv2.setNumThreads(0)  # which is one; a forked process that asks for 1 waits for threads that it does not have
     threadpool_limits(1)
+
+
+def to_arrays(smear: Smear, rng: np.random.Generator | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Give the picture uint8 (H, W, 3) and the instances int32 (H, W) of a smear, as the evaluators take them."""
+    return smear.image, smear.instances
 
 
 def to_tensors(smear: Smear, rng: np.random.Generator | None = None) -> dict[str, Tensor | str]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from torch import Tensor
 from ._files import alone_in, read_json, replacing, sha256, write_json
 from ._versions import versions
 from .camera import Camera
-from .gan.classes import class_names, class_shares
+from .gan.checkpoint import refuse_others
+from .gan.classes import class_names, class_shares, warn_of_strangers
 from .gan.config import GanConfig, preset
 from .gan.data import Labelled, at_size, fingerprint, fitting_crops, label, shortest_side_px, with_objects
 from .gan.networks import Encoder, GlobalGenerator
@@ -34,7 +36,7 @@ from .release import CONFIG, FORMAT, locate, read_model, reading, released_of
 from .sampler.config import MaskConfig
 from .sampler.mask import Mask
 from .sampler.masks import MaskGenerator
-from .smears import Smear
+from .smears import RED_CELLS, Smear
 from .writing import write_smears
 
 LAYOUTS: dict[str, dict[str, Any]] = {  # arguments of `MaskGenerator.fit` in a profile
@@ -137,19 +139,27 @@ class Synthesizer:
         Raises
         ------
         ValueError
-            If a setting does not exist, the folder holds something made otherwise, the networks of
+            If a setting does not exist, the folder holds something made otherwise or anything else, the networks of
             `start_from` are of another form, or a smear is too small for any crop.
         BlockingIOError
             If another process is writing to the folder.
         bloodlib.gan.training.NonFiniteLossError
             If a loss is no number; the last checkpoint stays.
+
+        Warns
+        -----
+        DataWarning
+            If white cells or platelets, going by the names of classes, are taken for cells like any other.
         """
         config = preset(profile, **overrides)
         check_shares(config, processes(devices))
         title = getattr(smears, "title", "smears")
-        named = {"class_names": class_names(smears, config.cell_classes)} if config.cell_classes > 1 else {}
+        several, names = config.cell_classes > 1, tuple(getattr(smears, "class_names", ()))
+        own_name = len(names) == 1 and names != RED_CELLS
+        named = {"class_names": class_names(smears, config.cell_classes)} if several or own_name else {}
+        warn_of_strangers(smears, config.cell_classes)
         smears = smears if isinstance(smears, Sequence) else list(smears)
-        data = fingerprint(smears, classes=config.cell_classes > 1)
+        data = fingerprint(smears, classes=several)
         start = None if start_from is None else cls.load(start_from)
         begun = {} if start is None else {"start": start.about["identity"]}
         given, layout = layout, {**LAYOUTS.get(profile, {}), **(layout or {})}
@@ -168,7 +178,8 @@ class Synthesizer:
             found = released_of(data, profile=profile, seed=seed)
             if found is not None:
                 return cls.load(found)
-        with alone_in(folder) if folder is not None and is_first(devices) else nullcontext():
+        writes = folder is not None and is_first(devices)
+        with alone_in(folder, partial(refuse_others, folder)) if writes else nullcontext():
             smears = at_size(smears, config.stages[1].shape)  # layout, objects and painter at one magnification
             config = fitting_crops(config, shortest_side_px(smears))
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)

@@ -19,6 +19,7 @@ from .gan.precision import memory_kept
 from .sampler.masks import CrowdedWarning
 from .sampler.requested import whole, whole_seed, whole_shape
 from .sampler.writing import amodal_annotations, amodal_coco, warn_of_crowded
+from .smears import RED_CELLS
 
 if TYPE_CHECKING:
     from .synthesis import Synthesizer
@@ -163,21 +164,20 @@ def _write_coco(
 ) -> None:
     from .io import read_folder, write_coco
 
-    for path in (folder / "instances").glob("*.png"):
-        if not (folder / "images" / path.name).is_file():
-            path.unlink()  # of a longer set whose writing was stopped between mask and image
     classes = {entry["name"]: entry.get("classes") for entry in done}
+    for path in (*(folder / "images").glob("*.png"), *(folder / "instances").glob("*.png")):
+        if path.stem not in classes:
+            path.unlink()  # of a longer set whose writing was stopped before they were listed
     smears = read_folder(folder)
-    keep = smears.select([i for i, name in enumerate(smears.names) if name in classes])
     several = synthesizer.config.cell_classes > 1
-    names = synthesizer.about["data"]["class_names"] if several else ("red blood cell",)
+    names = synthesizer.about["data"].get("class_names", RED_CELLS)
     if synthesizer.layout.config.overlap:
         write_json(folder / _COCO, _amodal(synthesizer, folder, done, shape, style, shares, names), indent=None)
     elif several:
-        classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in keep)
+        classed = (replace(smear, classes=np.array(classes[smear.name], dtype=np.int64)) for smear in smears)
         write_coco(folder / _COCO, classed, names)
     else:
-        write_coco(folder / _COCO, keep)
+        write_coco(folder / _COCO, smears, names)
 
 
 def _amodal(

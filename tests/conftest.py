@@ -28,13 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the folder of real data sets, as `BLOODLIB_DATA`; skip the test where there is none."""
+def real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder of real data sets, as `BLOODLIB_DATA`; skip the test where the sets that it names are not there.
+
+    ``@pytest.mark.real("bccd")`` names them; without a name it is Chula RBC-12.
+    """
+    from bloodlib.datasets import registry
+
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("BLOODLIB_DATA", beside))
-    if not (folder / "chula_rbc12" / "Dataset").is_dir():
-        pytest.skip("no filled cache of real data: set BLOODLIB_DATA, or put it at ../shared/data")
     monkeypatch.setenv("BLOODLIB_DATA", str(folder))
+    marker = request.node.get_closest_marker("real")
+    for name in (marker.args if marker else ()) or ("chula_rbc12",):
+        if not registry.status(name).complete:
+            pytest.skip(f"the cache holds no complete {name}: set BLOODLIB_DATA, or put it at ../shared/data")
     return folder
 
 

@@ -17,7 +17,7 @@ def test_there_is_no_split_and_it_is_said_why(split):
         bloodlib.load("bccd", split=split)
 
 
-@pytest.mark.real
+@pytest.mark.real("bccd")
 def test_smears_have_derived_masks_that_meet_the_boxes(real_data):
     smears = bloodlib.load("bccd")
     assert (len(smears), smears.title) == (364, "BCCD")
@@ -32,7 +32,7 @@ def test_smears_have_derived_masks_that_meet_the_boxes(real_data):
     assert found > published / 2, "derived without boxes, and yet most boxes are met"
 
 
-@pytest.mark.real
+@pytest.mark.real("bccd")
 def test_a_box_without_an_area_is_named(real_data):
     with pytest.warns(DataWarning, match=r"BloodImage_00\d+\.xml: box .* allowed is xmin < xmax"):
         read = [bccd.boxes(name) for name in bloodlib.load("bccd").names]

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks layouts` prints is the stored file, also one that an earlier version wrote."""
+"""What `python -m benchmarks.layouts` prints is the stored file, also one that an earlier version wrote."""
 
 from __future__ import annotations
 

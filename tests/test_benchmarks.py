@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import sys
 from types import SimpleNamespace
@@ -168,6 +170,14 @@ def test_targets_come_after_what_they_sum_up(monkeypatch):
     all_benchmarks.main([])
     assert ran[-1] == "benchmarks.targets"
     assert len(ran) == len(set(ran))
+    with pytest.raises(SystemExit, match=r"no target is measured by 'cyclegan'.*python -m benchmarks\.NAME"):
+        all_benchmarks.main(["cyclegan"])
+
+
+@pytest.mark.parametrize("name", [*all_benchmarks.TIMED, all_benchmarks.LAST])
+def test_what_is_run_for_the_targets_can_be_run_without_arguments(name):
+    parameters = inspect.signature(importlib.import_module(f"benchmarks.{name}").main).parameters.values()
+    assert all(one.default is not one.empty for one in parameters)
 
 
 def test_ten_million_images_are_ten_million_times_one(tmp_path):

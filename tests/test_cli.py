@@ -9,6 +9,8 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 import bloodlib
 from bloodlib import cli
@@ -142,6 +144,22 @@ def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp
     assert sentence in told[0]
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_too_little_memory_gets_one_sentence_and_other_faults_of_ours_a_traceback(tmp_path, monkeypatch, capsys):
+    def fails(error):
+        def run(chosen):
+            raise error
+
+        return run
+
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), TerminatedWorkerError("SIGKILL(-9)")):
+        monkeypatch.setattr(cli.commands, "data_list", fails(error))
+        assert cli.main(["data", "list"]) == 1
+        assert "there is not memory enough" in capsys.readouterr().err
+    monkeypatch.setattr(cli.commands, "data_list", fails(RuntimeError("a fault")))
+    with pytest.raises(RuntimeError, match="a fault"):
+        cli.main(["data", "list"])
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,8 @@ def test_text_files(tmp_path, seen, text):
 
 
 def test_the_fuzz_saw_both_ways_out(seen, most):
+    if not seen:
+        pytest.skip("what it counts are the tests above, none of which ran")
     inputs = {kind: seen[kind, "input"] for kind in KINDS}
     ways = {kind: {way: seen[kind, way] for way in ("read", "refused")} for kind in KINDS}
     counts = {"inputs": inputs, "readings": ways, "hangs": 0, "hangs_after_s": HANGS_S}  # one would have ended the run

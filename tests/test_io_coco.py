@@ -219,11 +219,9 @@ def test_broken_voc_files_are_named(tmp_path, text, found):
         read_voc(tmp_path / "a.xml")
 
 
-@pytest.mark.real
+@pytest.mark.real("bccd")
 def test_the_two_degenerate_boxes_of_bccd_are_reported_and_all_files_read(real_data):
     files = sorted((real_data / "bccd" / "BCCD" / "Annotations").glob("*.xml"))
-    if not files:
-        pytest.skip("the cache holds no bccd")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         read = [read_voc(path) for path in files]

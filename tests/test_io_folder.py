@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import warnings
 
 import cv2
@@ -22,6 +23,7 @@ from bloodlib.io import (
     write_instances,
     write_smear,
 )
+from bloodlib.io.images import DataWarning
 from bloodlib.smears import Smear
 
 SHAPE = (40, 60)
@@ -431,3 +433,39 @@ def test_reference_masks_of_chula_pass_the_check(real_data, tmp_path):
         smears = bloodlib.load(tmp_path)
         assert all(smear.count > 20 and smear.image.shape == (480, 640, 3) for smear in smears)
     assert check_folder(tmp_path) == []
+
+
+def test_names_pair_up_whoever_wrote_them(folder):
+    """A COCO file of Windows, and names that macOS hands on decomposed."""
+    as_coco(folder)
+    content = json.loads((folder / "coco.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = "images\\\\" + image["file_name"]
+    accented = unicodedata.normalize("NFC", "Präparat")
+    content["images"][0]["file_name"] = f"{accented}.png"
+    (folder / "images" / "a.png").rename(folder / "images" / f"{unicodedata.normalize('NFD', accented)}.png")
+    (folder / "coco.json").write_text(json.dumps(content))
+    (folder / "splits.json").write_text(json.dumps({"fit": [unicodedata.normalize("NFD", accented)], "test": ["b"]}))
+    assert errors(folder) == []
+    assert [smear.name for smear in bloodlib.load(folder, split="fit")] == [accented]
+
+
+def test_classes_beside_colour_masks_are_said_not_to_count(folder):
+    write_coco(folder / "coco.json", [make("a", [0, 1, 1])], ("red", "white"))
+    as_colours(folder)
+    told = [finding.text for finding in check_folder(folder)]
+    assert any("its classes are not looked at, since masks/ has none" in text for text in told)
+
+
+def test_a_name_that_cannot_be_written_again_is_pointed_out(folder):
+    for kind in ("images", "instances"):
+        (folder / kind / "a.png").rename(folder / kind / "12:30.png")
+    assert errors(folder) == []
+    assert any("12:30.png: has one of" in finding.text for finding in check_folder(folder))
+
+
+def test_a_smear_without_a_cell_is_left_out_of_what_is_written(tmp_path):
+    bare = Smear(np.zeros((*SHAPE, 3), np.uint8), np.zeros(SHAPE, np.int32), name="bare")
+    with pytest.warns(DataWarning, match="'bare' has no cell and is left out"):
+        write_folder(tmp_path / "set", [make("a"), bare])
+    assert [smear.name for smear in bloodlib.load(tmp_path / "set")] == ["a"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from scipy.ndimage import label as scipy_label
 from skimage import io as skio
 
@@ -25,7 +25,7 @@ from bloodlib.io import (
     write_instances,
 )
 from bloodlib.io.images import image_size
-from bloodlib.io.labels import merged_cells
+from bloodlib.io.labels import mask_size, merged_cells
 from bloodlib.smears import relabel
 
 
@@ -415,3 +415,23 @@ def test_cells_of_the_phantom_are_not_reported():
 def test_cells_of_one_colour_that_meet_at_a_corner_are_one():
     mask = np.kron(np.eye(2, dtype=np.uint8), np.ones((4, 4), np.uint8))
     assert colours_to_instances(paint(mask, (9, 9, 9))).max() == 1
+
+
+def test_a_background_that_is_not_nought_is_reported(tmp_path):
+    cells = discs((30, 60), (14, 14, 9), (16, 44, 10))
+    markers = cv2.watershed(np.zeros((*cells.shape, 3), np.uint8), np.where(cells > 0, cells + 1, 1).astype(np.int32))
+    for ids in (cells + 1, markers.astype(np.uint16)):
+        write_instances(tmp_path / "a.png", ids.astype(np.int32))
+        with pytest.warns(LabelWarning, match=r"a\.png: one region covers \d+% of the picture's border.*the id 0"):
+            read_instances(tmp_path / "a.png")
+    write_instances(tmp_path / "a.png", cells)
+    assert read_instances(tmp_path / "a.png").max() == 2
+
+
+@pytest.mark.parametrize("reader", [read_instances, read_colours, mask_size])
+def test_a_mask_that_viewers_turn_is_refused(tmp_path, reader):
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6
+    Image.fromarray(discs((30, 60), (14, 14, 9)).astype(np.uint8)).save(tmp_path / "a.tif", exif=tags)
+    with pytest.raises(ValueError, match=r"a\.tif: its EXIF Orientation is 6"):
+        reader(tmp_path / "a.tif")

@@ -62,11 +62,11 @@ def executed(path: Path) -> Path:
     twin, card = folder / path.name, BUILD.cards / f"{path.stem}.json"
     if named and not twin.exists():
         pytest.fail(f"{named}/{path.name} is missing: run make book first")
-    if not named:
-        if not twin.exists() or not card.exists():
-            pytest.skip("no executed copies: make book, then make regression")
-        if read_json(card)["fingerprint"] != fingerprint(path, read_json(card)["parameters"], BUILD):
-            pytest.skip("the executed copies are older than the notebooks or the library: make book")
+    if not twin.exists() or not card.exists():
+        pytest.skip("no executed copies: make book, then make regression")
+    if read_json(card)["fingerprint"] != fingerprint(path, read_json(card)["parameters"], BUILD):
+        older = "the executed copies are older than the notebooks or the library: make book"
+        pytest.fail(older) if named and folder == BUILD.executed else pytest.skip(older)
     return twin
 
 

@@ -43,7 +43,7 @@ def test_unknown_splits_prefixes_and_sets_are_named(paths):
         load("pbc_subset")
 
 
-@pytest.mark.real
+@pytest.mark.real("pbc_subset")
 def test_pictures_come_with_their_types(real_data):
     cells = load_cells("pbc_subset")
     assert len(cells) == 650

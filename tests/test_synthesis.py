@@ -550,3 +550,47 @@ def test_a_smear_drawn_after_a_slide_has_its_looks_too(smears, synth, monkeypatc
     assert synth.styles.shares[styled.source, 0] > 0
     slides.config = replace(synth.config, style_draw="independent")
     assert slides.draw_cells(np.random.default_rng(0)).source is not None
+
+
+def test_corrected_slides_are_not_passed_over_either(smears, tmp_path):
+    write_folder(tmp_path / "mine", smears)
+    (tmp_path / "mine" / "coco.json").unlink()
+    Synthesizer.fit(bloodlib.load(tmp_path / "mine"), folder=tmp_path / "model", **SETTINGS)
+    names = [smear.name for smear in smears]
+    parts = {"fit": names, "groups": dict.fromkeys(names[:2], "one") | dict.fromkeys(names[2:], "two")}
+    (tmp_path / "mine" / "splits.json").write_text(json.dumps(parts))
+    with pytest.raises(ValueError, match="holds a model of other smears"):
+        Synthesizer.fit(bloodlib.load(tmp_path / "mine"), folder=tmp_path / "model", **SETTINGS)
+
+
+def test_a_folder_of_something_else_is_not_trained_in(smears, tmp_path):
+    (tmp_path / "history.json").write_text("three years of work")
+    with pytest.raises(ValueError, match="is not empty and holds no training"):
+        Synthesizer.fit(smears, folder=tmp_path, **SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+    (tmp_path / "history.json").unlink()
+    (tmp_path / "previews").mkdir()  # a training that was killed before its first checkpoint
+    Synthesizer.fit(smears, folder=tmp_path, **SETTINGS)
+
+
+def test_cells_that_are_no_red_ones_are_pointed_out_and_one_class_keeps_its_name(smears, tmp_path):
+    def named(*names):
+        return SmearFolder([s.name for s in smears], {s.name: s for s in smears}.get, class_names=names)
+
+    with pytest.warns(DataWarning, match="'WBC', 'Platelets' are cells like any other.*cell_classes=3"):
+        Synthesizer.fit(named("RBC", "WBC", "Platelets"), **SETTINGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        made = Synthesizer.fit(named("leukocyte"), **SETTINGS)
+    made.write(tmp_path, count=1, seed=0)
+    assert json.loads((tmp_path / "coco.json").read_text())["categories"] == [{"id": 1, "name": "leukocyte"}]
+
+
+def test_what_a_longer_set_left_unlisted_is_taken_away(synth, tmp_path):
+    synth.write(tmp_path, count=4, seed=7)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["smears"] = manifest["smears"][:1]  # as if killed before the other three were listed
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    synth.write(tmp_path, count=2, seed=7)
+    assert len(bloodlib.load(tmp_path)) == 2
+    assert len(json.loads((tmp_path / "coco.json").read_text())["images"]) == 2

@@ -92,7 +92,7 @@ def test_a_label_that_is_none_is_named_with_its_line(tmp_path):
         read_labels(tmp_path / "labels.csv")
 
 
-@pytest.mark.real
+@pytest.mark.real("wbc_segmentation")
 def test_the_cells_come_with_trimaps_and_types(real_data):
     cells = load_cells("wbc_segmentation")
     assert len(cells) == 400
@@ -110,7 +110,7 @@ def test_the_cells_come_with_trimaps_and_types(real_data):
         wbc_segmentation.load(source="motic")
 
 
-@pytest.mark.real
+@pytest.mark.real("wbc_segmentation")
 def test_stray_greys_are_taken_to_the_nearest(real_data):
     cells = wbc_segmentation.load(source="cellavision")
     stray = cells.names.index("cellavision-047")

@@ -128,19 +128,16 @@ def execute(build: Build, extra: dict[str, Any] | None = None, say=print) -> lis
 
     if not build.notebooks:
         raise ValueError(f"{build.root / 'notebooks'}: no notebook named NN_title.ipynb")
-    jobs = []
-    for notebook in build.notebooks:
-        given = parameters.for_notebook(notebook, build, extra)
-        jobs.append((notebook, given, fingerprint(notebook, given, build)))
-    waiting = [job for job in jobs if not is_current(job[0], build, job[2])]
-    where = device() if waiting else ""
-    failed = []
-    for notebook, given, mark in jobs:
+    jobs = [(notebook, parameters.for_notebook(notebook, build, extra)) for notebook in build.notebooks]
+    where, failed = "", []
+    for notebook, given in jobs:
+        mark = fingerprint(notebook, given, build)  # only now: it may read what one before it has just stored
         label = f"{notebook.stem:<32} {build.name}"
         if is_current(notebook, build, mark):
             say(f"{label}  up to date")
             continue
         (build.executed / notebook.name).unlink(missing_ok=True)
+        where = where or device()
         try:
             card = run(notebook, given, build, mark, where)
         except PapermillExecutionError as error:

@@ -13,6 +13,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ("smoke", "laptop", "paper")
+_READS_LIVE = 'load_runs(f"{artifacts}/live")'  # in a cell: shows runs that chapters before it have stored
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,9 @@ def fingerprint(notebook: Path, parameters: dict, build: Build) -> str:
     for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
         stat = path.stat()
         digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    if any(_READS_LIVE in cell.source for cell in cells if cell.cell_type == "code"):
+        for path in sorted((build.folder / "artifacts" / "live").rglob("[!.]*.json")):
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

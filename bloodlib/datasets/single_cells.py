@@ -63,7 +63,7 @@ TYPE_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )
-FIELD_PX = 256  # the thesis'; at the scale of pbc_subset, where the largest white cells are 240 px wide
+FIELD_PX = 256  # the thesis'; at the scale of pbc_subset, whose widest cells (two of them) lose 2 px to it at each end
 RED_CELL_PX = 74.0  # measured: width of red cells there (`bloodlib.evaluators.cell_types`)
 TECOM_SCALE = 1.75  # measured: median widths of the four types that both have are 1.67 to 1.80 times as large in PBC
 PER_TECOM_TYPE = 50  # ours: as many as PBC has; more than half of the Tecom cells are neutrophils
@@ -112,7 +112,7 @@ class WhiteCellConfig:
     ratio: float = 0.85  # of green to blue absorbance in red cells, about
     excess: float = 0.03  # absorbance in green beyond a red cell's with as much blue, from which a pixel is white cell
     red_share: float = 0.95  # but no lower than that share of the red cells' pixels have
-    opening_px: int = 9  # thinner bridges to other cells are cut
+    opening_px: int = 9  # radius of the disc that opens the mask: bridges thinner than 19 px to other cells are cut
     smallest_px: int = 600  # what is smaller is no cell, not even a platelet
     largest_px: int = 45000  # a third of the picture; what is larger has run out into a neighbour
     solidity: float = 0.9  # area / convex area below which a mask has run out into a neighbour
@@ -137,8 +137,9 @@ def derive_white_cell(image: np.ndarray, config: WhiteCellConfig | None = None) 
     Absorbance is measured against the picture's own background (Beer-Lambert, `bloodlib.derive`). Red cells
     absorb blue light most (haemoglobin), the stain of white cells green light: what a pixel absorbs in green beyond a
     red cell that absorbs as much blue tells them apart, whatever their darkness. The ratio green / blue of red cells
-    is measured in each picture where there are any. The cell is the part of that which holds the chromatin nearest
-    to the middle, holes filled, cut from neighbours by an opening and by a watershed between nuclei. This is
+    is `WhiteCellConfig.ratio`; how far those of the picture stray from it, where there are any, sets the threshold. The
+    cell is the part of that which holds the chromatin nearest to the middle, holes filled, cut from neighbours by an
+    opening. This is
     an algorithm's output; how it fares is looked at in chapter 14.
     """
     config = config or WhiteCellConfig()
@@ -189,7 +190,7 @@ def in_field(image: np.ndarray, mask: np.ndarray, kind: int, name: str, scale: f
     ----------
     image : uint8 (H, W, 3)
     mask : bool (H, W)
-        The cell; its bounding box comes to lie in the middle.
+        The cell; its bounding box comes to lie in the middle, and what is wider than the field is cut off.
     kind : int
     name : str
     scale : float

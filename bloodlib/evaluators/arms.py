@@ -196,7 +196,7 @@ class Samples:
         image, instances = image[window], instances[window]
         if any(missing):
             image = np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric")
-            instances = np.pad(instances, [(0, missing[0]), (0, missing[1])], mode="symmetric")
+            instances = _mirrored(instances, missing)
         ids, numbered = np.unique(instances, return_inverse=True)
         instances = (numbered.reshape(instances.shape) + (ids[0] > 0)).astype(np.int32)  # (H·W,) -> (H, W)
         if self.plan.augmented:
@@ -215,6 +215,21 @@ class Samples:
         share, real = self.plan.real_share, self.plan.real
         if share is None:
             return int(rng.integers(len(self)))
-        if place < round(share * size):
+        whole, rest = divmod(share * size, 1)
+        if place < whole or (place == whole and rest and rng.random() < rest):
             return int(rng.integers(real))
         return real + int(rng.integers(self.plan.synthetic))
+
+
+def _mirrored(instances: np.ndarray, missing: Sequence[int]) -> np.ndarray:
+    """Reflect instances int (H, W) at their far edges; what a cell that does not reach the edge becomes is another."""
+    instances = instances.astype(np.int32)
+    for axis, width in enumerate(missing):
+        if width:
+            at_seam = np.unique(np.take(instances, -1, axis=axis))
+            sides = [(0, width if axis == k else 0) for k in range(2)]
+            longer = np.pad(instances, sides, mode="symmetric")
+            beyond = np.moveaxis(longer, axis, 0)[instances.shape[axis] :]
+            beyond[(beyond > 0) & ~np.isin(beyond, at_seam)] += instances.max()
+            instances = longer
+    return instances

@@ -62,14 +62,16 @@ def without_points(smears: Sequence[Smear], data: str = "") -> dict[str, Any]:
         mine, per_image[task] = score_set(predictions, smears, preset("laptop", task))
         scores |= mine
     crowds = by_crowding([(p.boxes, p.scores) for p in predictions], [smear.instances for smear in smears])
-    return {
-        "what": BASELINE,
-        "dataset": data,
-        "scores": scores,
-        "per_image": per_image,
-        "crowding": crowds,
-        "split": {"test": {"images": len(smears), "sha256": protocol.digest(smears)}},
-    }
+    return protocol.no_nan(
+        {
+            "what": BASELINE,
+            "dataset": data,
+            "scores": scores,
+            "per_image": per_image,
+            "crowding": crowds,
+            "split": {"test": {"images": len(smears), "sha256": protocol.digest(smears)}},
+        }
+    )
 
 
 def load_baseline(data: str, folder: str | Path = "data/results") -> dict[str, Any] | None:

@@ -113,7 +113,7 @@ def cut_tile(
         Pixels of the tile per pixel of the picture.
     side_px : int
     turn : float
-        In degrees; negative scales mirror.
+        In degrees, against the clock.
     """
     matrix = cv2.getRotationMatrix2D((centre[1], centre[0]), turn, scale)
     matrix[:, 2] += (side_px - 1) / 2 - np.array([centre[1], centre[0]])
@@ -210,7 +210,7 @@ def accuracy(model: CellTypes, cells: CellImages) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``balanced`` (mean over types of the share that is right), ``plain``, ``by_type``, ``pictures``;
+        ``balanced`` (mean over the types there are of the share that is right), ``plain``, ``by_type``, ``pictures``;
         "red cells only" is no right answer for any of them.
     """
     scale = SMEAR_CELL_PX / RED_CELL_PX
@@ -219,7 +219,7 @@ def accuracy(model: CellTypes, cells: CellImages) -> dict[str, Any]:
     model.eval()
     found = model(to_tensor(np.stack(tiles))).argmax(dim=1).numpy()
     right = found == cells.kinds
-    by_type = {name: round(float(right[cells.kinds == k].mean()), 3) for k, name in enumerate(TYPE_NAMES)}
+    by_type = {TYPE_NAMES[k]: round(float(right[cells.kinds == k].mean()), 3) for k in np.unique(cells.kinds)}
     return {
         "balanced": round(float(np.mean(list(by_type.values()))), 3),
         "plain": round(float(right.mean()), 3),

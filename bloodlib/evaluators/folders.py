@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ..io import read_instances
-from .metrics import average_precision, count_error, dice, match_instances, pooled_dice
+from ..io.images import stem
+from .metrics import average_precision, count_error, dice_of, match_instances, overlap
 
-ENDINGS = (".png", ".tif", ".tiff")
+ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 
 
 def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.PathLike[str]) -> dict[str, float]:
@@ -30,8 +32,8 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
     Raises
     ------
     ValueError
-        If the names of the two folders do not pair up, a pair differs in size, or a target holds no cell;
-        a prediction may hold none.
+        If the names of the two folders do not pair up or two masks of one have the same, a pair differs in size, or a
+        target holds no cell; a prediction may hold none.
 
     Notes
     -----
@@ -45,25 +47,34 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
             f"{predictions} and {targets}: {len(unpaired)} masks are in one of them only, such as {unpaired[0]!r}; "
             "the same names are needed in both"
         )
-    names = sorted(expected)
-    pairs = [(read_instances(predicted[name], empty=True), read_instances(expected[name])) for name in names]
-    for name, (found, truth) in zip(names, pairs, strict=True):
-        if found.shape != truth.shape:
-            raise ValueError(
-                f"{predicted[name]}: is {found.shape[1]}×{found.shape[0]} but its target is "
-                f"{truth.shape[1]}×{truth.shape[0]}; were they resized apart?"
-            )
-    matchings = [match_instances(found, truth) for found, truth in pairs]
+    overlaps, matchings, counts = [], [], []
+
+    waiting: list[np.ndarray] = []  # the target of the prediction that was asked for last
+
+    def predictions() -> Iterator[tuple[np.ndarray, np.ndarray]]:  # one at a time: hundreds do not fit into memory
+        for name in sorted(expected):
+            found, truth = read_instances(predicted[name], empty=True), read_instances(expected[name])
+            if found.shape != truth.shape:
+                raise ValueError(
+                    f"{predicted[name]}: is {found.shape[1]}×{found.shape[0]} but its target is "
+                    f"{truth.shape[1]}×{truth.shape[0]}; were they resized apart?"
+                )
+            overlaps.append(overlap(found, truth))
+            matchings.append(match_instances(found, truth))
+            counts.append((int(found.max()), int(truth.max())))
+            waiting.append(truth)
+            yield found, np.ones(counts[-1][0])
+
+    def targets() -> Iterator[np.ndarray]:
+        while waiting:
+            yield waiting.pop()
+
+    precision = average_precision(predictions(), targets())
     tp, fp, fn = (sum(getattr(m, field) for m in matchings) for field in ("tp", "fp", "fn"))
-    counts = [(int(found.max()), int(truth.max())) for found, truth in pairs]
-    precision = average_precision(
-        [(found, np.ones(n)) for (found, _), (n, _) in zip(pairs, counts, strict=True)], [truth for _, truth in pairs]
-    )
-    foreground = [(found > 0, truth > 0) for found, truth in pairs]
     return {
-        "images": len(pairs),
-        "Dice": float(np.mean([dice(*pair) for pair in foreground])),
-        "Dice pooled": pooled_dice(*zip(*foreground, strict=True)),
+        "images": len(counts),
+        "Dice": float(np.mean([dice_of(one) for one in overlaps])),
+        "Dice pooled": dice_of(np.sum(overlaps, axis=0)),
         "F1": 2 * tp / max(2 * tp + fp + fn, 1),
         "AP50": precision["AP50"],
         "AP": precision["AP"],
@@ -75,7 +86,12 @@ def _masks_of(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Find label images by name; a folder of smears holds them in instances/."""
     folder = Path(folder)
     inner = folder / "instances"
-    paths = {p.stem: p for p in (inner if inner.is_dir() else folder).glob("*") if p.suffix.lower() in ENDINGS}
+    paths: dict[str, Path] = {}
+    for path in sorted((inner if inner.is_dir() else folder).glob("*")):
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            if (name := stem(path.name)) in paths:
+                raise ValueError(f"{path}: has the same name as {paths[name].name}; remove one of them")
+            paths[name] = path
     if not paths:
         raise FileNotFoundError(f"{folder}: no label images ({', '.join(ENDINGS)}) here or in instances/")
     return paths

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, pairwise, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
-def _overlap(predicted: np.ndarray, target: np.ndarray) -> tuple[int, int, int]:
+def overlap(predicted: np.ndarray, target: np.ndarray) -> tuple[int, int, int]:
     """Count pixels: in both, in the prediction, in the target; any value above 0 is foreground."""
     predicted, target = np.asarray(predicted) > 0, np.asarray(target) > 0
     if predicted.shape != target.shape:
         raise ValueError(f"the predicted mask is {predicted.shape} but the target {target.shape}; were they resized?")
     return int((predicted & target).sum()), int(predicted.sum()), int(target.sum())
+
+
+def dice_of(counts: Sequence[int]) -> float:
+    """Give the Dice score that belongs to the counts of `overlap`, of one image or of many added up."""
+    both, predicted, target = map(int, counts)
+    return 1.0 if predicted + target == 0 else 2 * both / (predicted + target)
 
 
 def dice(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -45,18 +51,15 @@ def dice(predicted: np.ndarray, target: np.ndarray) -> float:
     >>> dice(np.array([[1, 1, 0]]), np.array([[0, 1, 0]])) == 2 / 3
     True
     """
-    both, p, t = _overlap(predicted, target)
-    return 1.0 if p + t == 0 else 2 * both / (p + t)
+    return dice_of(overlap(predicted, target))
 
 
-def pooled_dice(predicted: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> float:
+def pooled_dice(predicted: Iterable[np.ndarray], target: Iterable[np.ndarray]) -> float:
     """Measure Dice over all pixels of a set at once, so that crowded images weigh more.
 
     The rule for empty masks is that of `dice`, applied to the set as a whole.
     """
-    counts = [_overlap(a, b) for a, b in zip(predicted, target, strict=True)]
-    both, p, t = np.array(counts, dtype=np.int64).reshape(-1, 3).sum(axis=0).tolist()  # (images, 3) -> (3,)
-    return 1.0 if p + t == 0 else 2 * both / (p + t)
+    return dice_of(np.array([overlap(a, b) for a, b in zip(predicted, target, strict=True)]).reshape(-1, 3).sum(axis=0))
 
 
 class Matching(NamedTuple):
@@ -207,37 +210,38 @@ def _run_lengths(instances: np.ndarray) -> list[dict]:
     return encoded
 
 
-def _annotations(shapes: Sequence[np.ndarray], scores: Sequence[np.ndarray] | None, masks: bool) -> list[dict]:
-    """Turn boxes or label images, one entry per image, into COCO annotations."""
+def _annotations(
+    image: int, shape: np.ndarray, scores: np.ndarray | None, masks: bool, number: Iterator[int]
+) -> list[dict]:
+    """Turn the boxes or the label image of one image into COCO annotations, numbered on."""
     if masks:
         from faster_coco_eval.core import mask as coder
+    boxes = instance_boxes(shape) if masks else np.asarray(shape, float).reshape(-1, 4)
+    coded = coder.frPyObjects(_run_lengths(shape), *shape.shape) if masks and len(boxes) else []
+    if scores is not None and len(scores) != len(boxes):
+        raise ValueError(f"image {image - 1}: {len(scores)} scores for {len(boxes)} predictions")
     found: list[dict] = []
-    for image, shape in enumerate(shapes, start=1):
-        boxes = instance_boxes(shape) if masks else np.asarray(shape, float).reshape(-1, 4)
-        coded = coder.frPyObjects(_run_lengths(shape), *shape.shape) if masks and len(boxes) else []
-        if scores is not None and len(scores[image - 1]) != len(boxes):
-            raise ValueError(f"image {image - 1}: {len(scores[image - 1])} scores for {len(boxes)} predictions")
-        for k, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            entry = {"image_id": image, "category_id": 1, "id": len(found) + 1, "iscrowd": 0}
-            entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
-            if masks:
-                entry |= {"segmentation": coded[k], "area": int(coder.area(coded[k]))}
-            if scores is not None:
-                entry["score"] = float(scores[image - 1][k])
-            found.append(entry)
+    for k, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+        entry = {"image_id": image, "category_id": 1, "id": next(number), "iscrowd": 0}
+        entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+        if masks:
+            entry |= {"segmentation": coded[k], "area": int(coder.area(coded[k]))}
+        if scores is not None:
+            entry["score"] = float(scores[k])
+        found.append(entry)
     return found
 
 
 def average_precision(
-    predictions: Sequence[tuple[np.ndarray, np.ndarray]], targets: Sequence[np.ndarray]
+    predictions: Iterable[tuple[np.ndarray, np.ndarray]], targets: Iterable[np.ndarray]
 ) -> dict[str, float]:
     """Compute COCO average precision without COCO's cap of 100 detections per image.
 
     Parameters
     ----------
-    predictions : sequence of (shapes, scores), one per image
+    predictions : iterable of (shapes, scores), one per image
         Boxes float (n, 4) x0, y0, x1, y1, or an instance mask int (H, W); scores float (n,).
-    targets : sequence of shapes, one per image
+    targets : iterable of shapes, one per image
         Of the same kind: all boxes or all instance masks (told apart by their type: floats are boxes).
 
     Returns
@@ -246,32 +250,47 @@ def average_precision(
         ``AP50`` (IoU 0.5), ``AP75`` and ``AP`` (mean over IoU 0.50, 0.55, …, 0.95), each in [0, 1].
         No target in any image: NaN, since recall is undefined. Targets but no prediction: 0.
 
+    Raises
+    ------
+    ValueError
+        If the numbers of images, or of shapes and scores in one, differ, or boxes and masks are mixed.
+
     Notes
     -----
     101-point interpolated precision over all images, computed by faster-coco-eval, a maintained C++
     equal of pycocotools. COCO keeps the best 100 detections of an image, so 669 perfect boxes score
-    0.1485 by default; here the cap is the greatest number of detections in any image. Book: chapter 09.
+    0.1485 by default; here the cap is the greatest number of detections in any image. Of iterators one image
+    after the other is asked for, and only its run lengths are kept. Book: chapter 09.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
-    if len(predictions) != len(targets):
-        raise ValueError(f"{len(predictions)} predictions for {len(targets)} targets; one per image is needed")
-    kinds = {np.asarray(shape).dtype.kind != "f" for shape in [*(p[0] for p in predictions), *targets]}
-    if len(kinds) > 1:
-        raise ValueError("boxes (float) and instance masks (integer) are mixed; give one kind for all images")
-    masks = kinds.pop() if kinds else False
-    truth = _annotations(targets, None, masks)
+    truth: list[dict] = []
+    found: list[dict] = []
+    images: list[dict] = []
+    kinds, most = set(), 0
+    numbers = count(1), count(1)
+    nothing = object()
+    for image, (predicted, target) in enumerate(zip_longest(predictions, targets, fillvalue=nothing), start=1):
+        if predicted is nothing or target is nothing:
+            raise ValueError("there are more predictions than targets, or fewer; one per image is needed")
+        shape, scores = predicted
+        kinds |= {np.asarray(one).dtype.kind != "f" for one in (shape, target)}
+        if len(kinds) > 1:
+            raise ValueError("boxes (float) and instance masks (integer) are mixed; give one kind for all images")
+        masks = True in kinds
+        truth += _annotations(image, target, None, masks, numbers[0])
+        found += _annotations(image, shape, scores, masks, numbers[1])
+        height, width = target.shape if masks else (1, 1)  # only masks are decoded by size
+        images.append({"id": image, "height": height, "width": width})
+        most = max(most, len(scores))
     if not truth:
         return {"AP50": float("nan"), "AP75": float("nan"), "AP": float("nan")}
-    found = _annotations([p[0] for p in predictions], [p[1] for p in predictions], masks)
     if not found:
         return {"AP50": 0.0, "AP75": 0.0, "AP": 0.0}
-    sizes = [target.shape if masks else (1, 1) for target in targets]  # only masks are decoded by size
-    images = [{"id": k, "height": h, "width": w} for k, (h, w) in enumerate(sizes, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
         expected = COCO({"images": images, "categories": [{"id": 1, "name": "cell"}], "annotations": truth})
-        evaluation = COCOeval_faster(expected, expected.loadRes(found), "segm" if masks else "bbox")
-        evaluation.params.maxDets = [max(len(p[1]) for p in predictions)]
+        evaluation = COCOeval_faster(expected, expected.loadRes(found), "segm" if True in kinds else "bbox")
+        evaluation.params.maxDets = [most]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()

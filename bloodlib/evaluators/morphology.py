@@ -178,10 +178,11 @@ def f1_scores(table: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(table: np.ndarray, classes: Sequence[int] | None = None) -> np.ndarray:
-    """Average F1 over the classes that have cells, or over some of them: float (…)."""
+    """Average F1 over the classes that have cells, or over some of them: float (…), NaN where none of them has any."""
     scores = f1_scores(table)
     scores = scores if classes is None else scores[..., list(classes)]
-    return np.nanmean(scores, axis=-1)
+    asked = np.isfinite(scores).sum(axis=-1)
+    return np.where(asked > 0, np.nansum(scores, axis=-1) / np.maximum(asked, 1), np.nan)
 
 
 def tables_of(cells: CellTiles, found: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -219,6 +220,11 @@ def compare(
     dict
         ``difference``, ``low``, ``high`` (95 %), ``by_seed``: mean differences of the seeds.
 
+    Raises
+    ------
+    ValueError
+        If most draws of slides hold no cell of the classes; draws that do not are left out.
+
     Notes
     -----
     Groups are drawn with replacement, then smears within each, as in `bloodlib.evaluators.significance`; macro-F1 is
@@ -233,7 +239,10 @@ def compare(
         rows = np.concatenate([rng.choice(members[k], size=len(members[k])) for k in chosen])
         one, other = (macro_f1(x[:, rows].sum(axis=1), classes) for x in (with_painted, without))
         draws.append(float(np.mean(one - other)))
-    low, high = interval(np.array(draws))
+    scored = np.array(draws)[np.isfinite(draws)]  # a draw of slides may hold no cell of the classes
+    if 2 * len(scored) < resamples:
+        raise ValueError(f"{resamples - len(scored)} of {resamples} draws of slides hold no cell of the classes scored")
+    low, high = interval(scored)
     return {
         "difference": float(by_seed.mean()),
         "low": low,

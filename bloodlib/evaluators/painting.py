@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NEAREST_PX = 64  # ours: a cell and what is around it
 SHRINK = 2  # ours: tiles are compared at half size
-FLIPS = (None, 0, 1, -1)  # as the painter's training images are flipped
+VIEWS = 8  # flips and quarter turns, as the painter's training images are shown
 
 
 def repaint_all(synthesizer: Synthesizer, smears: Sequence[Smear], rng: np.random.Generator) -> list[Smear]:
@@ -122,7 +122,7 @@ def size_spread(smears: Sequence[Smear]) -> dict[str, float]:
 
 
 def nearest_distances(tiles: Sequence[Tile], training: Sequence[Smear]) -> np.ndarray:
-    """Look for every tile in every training image, at every place and in four flips.
+    """Look for every tile in every training image, at every place, flipped and turned in all eight ways.
 
     Parameters
     ----------
@@ -140,13 +140,15 @@ def nearest_distances(tiles: Sequence[Tile], training: Sequence[Smear]) -> np.nd
     -----
     Normalised cross-correlation of grey values at half size, by OpenCV's template matching. Book: chapter 07.
     """
+    from ..gan.data import turned
+
     grey = [_small(smear.image) for smear in training]
     found = np.empty((len(tiles), len(grey)))
     for i, tile in enumerate(tiles):
         small = _small(tile.image)
-        flipped = [small if flip is None else cv2.flip(small, flip) for flip in FLIPS]
+        views = [np.ascontiguousarray(turned(small, view)) for view in range(VIEWS)]
         for j, image in enumerate(grey):
-            best = max(cv2.matchTemplate(image, f, cv2.TM_CCOEFF_NORMED).max() for f in flipped)
+            best = max(cv2.matchTemplate(image, f, cv2.TM_CCOEFF_NORMED).max() for f in views)
             found[i, j] = 1 - min(float(best), 1.0)
         if small.std() < 1e-3:  # OpenCV calls a uniform tile a perfect match with everything
             found[i] = 1.0
@@ -185,7 +187,7 @@ def memorisation(
         same of painted distances over the median of held-out ones: copies are near 0), ``nearest_to_second`` (the
         medians of the distance to the nearest over that to the second nearest image, painted and held out: copies of
         *one* image are near 0), ``closer_than_5_percent`` (the share of painted tiles nearer than all but 5 % of
-        held-out ones: 0.05 is expected without memory), ``tiles``, ``side_px``.
+        held-out ones: 0.05 is expected without memory), ``tiles``, ``side_px``, ``views`` (that were looked for).
 
     Notes
     -----
@@ -208,6 +210,7 @@ def memorisation(
         "closer_than_5_percent": round(float(np.mean(near < np.quantile(far, 0.05))), 4),
         "tiles": {kind: len(distances) for kind, distances in both.items()},
         "side_px": side_px,
+        "views": VIEWS,
     }
 
 

@@ -180,7 +180,7 @@ def run_and_keep(
         "versions": versions("bloodlib", "torch", "torchvision", "numpy"),
         "commit": commit,  # of the code that was loaded, not of what a long run may find at its end
     }
-    return _no_nan(record), evaluator
+    return no_nan(record), evaluator
 
 
 WAYS = ("on_validation", "on_test")
@@ -205,12 +205,12 @@ def _commit() -> str | None:
     return asked.stdout.strip() or None
 
 
-def _no_nan(value: Any) -> Any:
+def no_nan(value: Any) -> Any:
     """Replace NaN by None, which JSON can hold."""
     if isinstance(value, dict):
-        return {key: _no_nan(entry) for key, entry in value.items()}
+        return {key: no_nan(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_no_nan(entry) for entry in value]
+        return [no_nan(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -225,18 +225,22 @@ def load_runs(folder: str | Path) -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        If a file is not a record of a run, with its name.
+        If a file is not a record of a run, or of the same one as another, with its name.
 
     Notes
     -----
     A folder that does not exist holds no runs.
     """
     runs = []
+    known: dict[tuple, Path] = {}
     for path in sorted(Path(folder).rglob("[!.]*.json")):  # what begins with a dot is being written
         record = read_json(path)
         missing = [key for key in ("task", "arm", "seed", "dataset", "selected") if key not in record]
         if missing or record["task"] not in TASKS or record["arm"] not in ARMS + CONTROLS:
             raise ValueError(f"{path}: not the record of a run ({', '.join(missing) or 'unknown task or arm'})")
+        which = tuple(record.get(name) for name in ("dataset", "profile", "task", "arm", "seed", "config_hash"))
+        if known.setdefault(which, path) != path:
+            raise ValueError(f"{path}: is of the same run as {known[which].name}, which would count twice; remove one")
         runs.append(record)
     return sorted(
         runs,

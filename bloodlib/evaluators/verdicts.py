@@ -22,8 +22,8 @@ def may_be_tested(c: Contrast) -> bool:
 
 
 def significant(c: Contrast) -> bool:
-    """Say whether a difference may be claimed: over seeds by its Holm p, over slides by its interval."""
-    return may_be_tested(c) and c.p_holm <= ALPHA and not c.straddles
+    """Say whether a difference may be claimed: over seeds by its Holm p, over slides, two at least, by its interval."""
+    return may_be_tested(c) and c.p_holm <= ALPHA and not c.straddles and c.groups > 1
 
 
 def _detectable(c: Contrast) -> str:

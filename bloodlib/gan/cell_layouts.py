@@ -120,8 +120,7 @@ def draw_layout(
     """
     config = config or GraphConfig()
     nodes = dgm_layout(config.count, int(rng.integers(2**31)), turn=True)
-    red = [outline for outline in outlines if outline.kind == RED_CELL]
-    white = [outline for outline in outlines if outline.kind != RED_CELL]
+    red, white = _red_and_white(outlines, 1.0)  # sizes are in units of red cells
     usual = np.mean([2 * np.sqrt(outline.shape.sum() / np.pi) for outline in red])
     side, (low, high) = config.canvas_px, config.scale
     instances, kinds, overlaps, cut = np.zeros((side, side), np.int32), [], False, False
@@ -165,9 +164,15 @@ def draw_dense(
     coverage : float
         Share of the picture under cells that is aimed at, 0 to 1.
     red_share : float
+        Of the cells, 0 to 1.
     overlap, overlap_share : float
         Greatest share of a cell that another may cover, and share of the cells that may lie on others, as in
         `bloodlib.sampler.config.MaskConfig`.
+
+    Raises
+    ------
+    ValueError
+        If a share is none, or there is no outline of a red cell where red cells are asked for.
 
     Notes
     -----
@@ -175,10 +180,14 @@ def draw_dense(
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage={coverage!r}: a share above 0 and below 1 is needed")
-    red = [outline for outline in outlines if outline.kind == RED_CELL]
-    white = [outline for outline in outlines if outline.kind != RED_CELL]
-    wanted = round(len(white) * red_share / (1 - red_share)) if white else len(red)
-    chosen = [*(red[k] for k in rng.integers(len(red), size=wanted)), *white]
+    if not 0 <= red_share <= 1:
+        raise ValueError(f"red_share={red_share!r}: a share from 0 to 1 is needed")
+    red, white = _red_and_white(outlines, red_share)
+    if red_share == 1 or not white:
+        chosen = red
+    else:
+        wanted = round(len(white) * red_share / (1 - red_share))
+        chosen = [*(red[k] for k in rng.integers(len(red), size=wanted)), *white]
     varied = ShapeConfig()  # 0.9 to 1.1 of the size it was cut out at
     database = ShapeDatabase([outline.shape for outline in chosen], varied)
     cell_px = float(np.mean([2 * np.sqrt(outline.shape.sum() / np.pi) for outline in chosen]))
@@ -191,6 +200,14 @@ def draw_dense(
     kinds = np.array([chosen[k].kind for k in mask.shape_ids], dtype=np.int64)
     whole = tuple(layers(mask.amodal, shape)) if overlap else ()
     return _numbered(Drawn(mask.instances, kinds, overlaps=bool(overlap), cut=True, layers=whole))
+
+
+def _red_and_white(outlines: Sequence[Outline], red_share: float) -> tuple[list[Outline], list[Outline]]:
+    """Part the outlines of red cells from all others."""
+    red = [outline for outline in outlines if outline.kind == RED_CELL]
+    if red_share and not red:
+        raise ValueError(f"none of {len(outlines)} outlines is of a {CELL_NAMES[RED_CELL]}; at least one is needed")
+    return red, [outline for outline in outlines if outline.kind != RED_CELL]
 
 
 def _numbered(drawn: Drawn) -> Drawn:

@@ -12,10 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .._files import replacing
+from .._files import is_vacant, replacing
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = "optimiser"
+_OF_A_TRAINING = ("previews", "tensorboard")  # what is written before the first checkpoint
 
 
 def write_checkpoint(
@@ -60,6 +61,12 @@ def clear_partial(folder: Path) -> None:
     """Remove what a process that was killed while it wrote a checkpoint into `folder` has left."""
     for stale in folder.glob(f".partial-*{Path(CHECKPOINT).suffix}"):
         stale.unlink(missing_ok=True)
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse, by ValueError, to train in a folder that holds files but no training that was begun."""
+    if not (folder / CHECKPOINT).is_file() and not is_vacant(folder, besides=_OF_A_TRAINING):
+        raise ValueError(f"{folder}: is not empty and holds no training; train in another folder")
 
 
 def restore_networks(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ..io.images import DataWarning
 from ..smears import Smear
+
+# ours: what annotators call them; erythroblasts and the like, of which names say less, are not looked for
+_OTHER_CELLS = re.compile(r"wbc|white|leu[ck]|platelet|plt|thrombo|lymphocyte|neutrophil|monocyte", re.IGNORECASE)
 
 
 def class_shares(
@@ -31,3 +37,16 @@ def class_names(smears: Iterable[Smear], cell_classes: int) -> list[str]:
     """Name the classes as the smears do, by number where they have no names."""
     names = getattr(smears, "class_names", ())[:cell_classes]
     return [*names, *(f"class {k}" for k in range(len(names), cell_classes))]
+
+
+def warn_of_strangers(smears: Iterable[Smear], cell_classes: int) -> None:
+    """Warn, by DataWarning, where cells that are no red ones by their name are to be painted as if they were."""
+    names = getattr(smears, "class_names", ())
+    found = [name for name in names if _OTHER_CELLS.search(name)]
+    if found and cell_classes == 1 and len(names) > 1:
+        warnings.warn(
+            f"{getattr(smears, 'title', 'smears')}: {', '.join(map(repr, found))} are cells like any other to a "
+            f"painter of one class; take them out of the annotations, or tell classes apart: cell_classes={len(names)}",
+            DataWarning,
+            stacklevel=3,
+        )

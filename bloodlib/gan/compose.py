@@ -119,18 +119,20 @@ def compose(
             if box is None:
                 continue
             shape = ids[box] == k
-            height, width = (min(s, side) for s in shape.shape)
-            shape = shape[:height, :width]
-            window = slice(box[0].start, box[0].start + height), slice(box[1].start, box[1].start + width)
+            fits = min(1.0, side / max(shape.shape))  # what is wider than the painter's field is painted smaller
+            height, width = (max(1, round(fits * s)) for s in shape.shape)
             top, left = (side - height) // 2, (side - width) // 2
             label = np.zeros((side, side, 3), np.uint8)
-            colours = layout[window] if white_boxes else np.where(shape[..., None], TYPE_COLOURS[drawn.kinds[k - 1]], 0)
-            label[top : top + height, left : left + width] = colours
+            colours = layout[box] if white_boxes else np.where(shape[..., None], TYPE_COLOURS[drawn.kinds[k - 1]], 0)
+            label[top : top + height, left : left + width] = cv2.resize(
+                colours, (width, height), interpolation=cv2.INTER_NEAREST
+            )
             cell = painter.paint(label[None], rng)[0, top : top + height, left : left + width]
+            cell = cv2.resize(cell, shape.shape[::-1], interpolation=cv2.INTER_LINEAR)
             depth = cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
             share = (np.clip(depth / (blend_px + 1), 0, 1) if blend_px else shape.astype(np.float32))[..., None]
-            cell = np.where(below[window][..., None], np.minimum(cell, image[window]), cell)  # the darker counts
-            image[window] = share * cell + (1 - share) * image[window]
+            cell = np.where(below[box][..., None], np.minimum(cell, image[box]), cell)  # the darker counts
+            image[box] = share * cell + (1 - share) * image[box]
         below |= ids > 0
     classes = drawn.kinds.astype(np.int64)
     return Smear(np.clip(image, 0, 255).round().astype(np.uint8), drawn.instances, classes, name=name)

@@ -32,7 +32,7 @@ class Stage:
     shape: tuple[int, int] | None = None  # height, width that smears are resized to; None: their own. Paper: 640×1024
     crop: int | None = None  # side of random crops in px, a multiple of 16; None (paper's): the whole smear
     batch: int = 1  # samples per step; 1 is the reference implementation's
-    epochs: int | None = None  # passes over the smears; the paper's 120
+    epochs: int | None = None  # as many steps as passes over the smears would be, drawn with replacement; paper: 120
     steps: int | None = None  # ours: optimiser steps, instead of epochs
     constant: float = 0.5  # part of the stage at full learning rate, then linear to 0; the reference's half
 

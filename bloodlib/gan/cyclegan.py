@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..io.trimaps import NUCLEUS, snap, to_levels
+from ..io.trimaps import NUCLEUS, check_trimap, snap, to_levels
 from .config import NORMS, PADDINGS, PRECISIONS, PRESENTATION, UPSAMPLING, departures
 from .layers import Hourglass, LastConvolution, initialise, reflected
 from .losses import adversarial
@@ -57,7 +57,7 @@ class CycleConfig:
     rotations: bool = False  # ours: also transposed, which with both flips gives all 8 views
     precision: str = "auto"  # ours: bfloat16 autocast where the processor has it
     checkpoint_every: int = 200  # ours, steps
-    preview_every: int = 200  # ours, steps
+    preview_every: int = 200  # ours, steps; 0 paints none
     tensorboard_every: int = 10  # ours: steps between two points of TensorBoard's curves; 0 leaves TensorBoard out
 
     def __post_init__(self) -> None:
@@ -76,8 +76,18 @@ class CycleConfig:
             raise ValueError(f"epochs is {self.epochs} and steps {self.steps}; give exactly one of them")
         if self.side_px < 32 or self.side_px % 4:
             raise ValueError(f"side_px is {self.side_px}; it must be a multiple of 4 and at least 32 px")
-        if self.buffer < 0:
-            raise ValueError(f"buffer is {self.buffer}; it is a number of pictures, 0 for none")
+        for name, least in (
+            ("buffer", 0),
+            ("batch", 1),
+            ("epochs", 1),
+            ("steps", 1),
+            ("checkpoint_every", 1),
+            ("preview_every", 0),
+            ("tensorboard_every", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}; it can be {least} or more")
 
     def step_count(self, pictures: int) -> int:
         """Give the number of optimiser steps over a set of `pictures` images."""
@@ -169,7 +179,13 @@ def trimap_planes(trimap: np.ndarray, planes: str = "grey") -> Tensor:
     float32 (3, H, W) in [-1, 1]
         "grey": the levels 0, 128, 255 on each of three channels, as the reference opens a PNG. "onehot":
         1 in the channel of the class and −1 in the others, so that no class lies between two others.
+
+    Raises
+    ------
+    ValueError
+        If the trimap holds anything but 0, 1 and 2, such as the grey levels of a file.
     """
+    check_trimap(trimap)
     if planes == "grey":
         levels = torch.from_numpy(to_levels(trimap)).float() / 127.5 - 1
         return levels.expand(CHANNELS, -1, -1).clone()  # (H, W) -> (3, H, W)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..io.trimaps import to_levels
+from ..io.trimaps import check_trimap, to_levels
 from .cyclegan import LOSSES, CycleConfig, CycleObjective, trimap_planes
 from .cyclegan_painting import CellPainter, to_square
 from .data import to_network, turned
@@ -39,11 +40,21 @@ class Unpaired:
     trimaps : sequence of uint8 (H, W)
         0, 1, 2; any number of them.
     config : CycleConfig
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are of another kind.
     """
 
     def __init__(self, images: Sequence[np.ndarray], trimaps: Sequence[np.ndarray], config: CycleConfig) -> None:
         if not len(images) or not len(trimaps):
             raise ValueError(f"{len(images)} images and {len(trimaps)} trimaps; at least one of each is needed")
+        for k, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"image {k} is {image.dtype} {image.shape}, needed is uint8 (H, W, 3) RGB")
+        for trimap in trimaps:
+            check_trimap(trimap)
         self.config = config
         self.images = [to_square(image, config.side_px) for image in images]
         self.trimaps = [to_square(trimap, config.side_px) for trimap in trimaps]
@@ -65,6 +76,15 @@ class Unpaired:
         return UnpairedBatch(torch.stack(image), torch.stack(trimap), draws, tuple(map(str, which)))
 
 
+def _fingerprint(images: Sequence[np.ndarray], trimaps: Sequence[np.ndarray]) -> str:
+    """Give a short hash of what is trained on."""
+    digest = hashlib.sha256()
+    for array in (*images, *trimaps):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
 class CycleTrainer(OneStage):
     """Train both generators and both discriminators, in a folder that allows to go on after any stop.
 
@@ -77,8 +97,9 @@ class CycleTrainer(OneStage):
         Where checkpoint, previews and TensorBoard's files go; None keeps nothing.
     seed : int
     progress : bool
-    identity : str
-        Hash of configuration, seed and data; a checkpoint of another one is refused.
+    identity : str, optional
+        What names this training, since a checkpoint of another one is refused; a hash of configuration, seed and data
+        if not given.
 
     Notes
     -----
@@ -95,11 +116,12 @@ class CycleTrainer(OneStage):
         *,
         seed: int = 0,
         progress: bool = False,
-        identity: str = "",
+        identity: str | None = None,
     ) -> None:
-        super().__init__(folder, seed, config.precision, identity, ("step", *LOSSES, "seconds"))
         self.config, self.progress = config, progress
         self.data = Unpaired(images, trimaps, config)
+        identity = identity or config.digest(seed=seed, data=_fingerprint(images, trimaps))
+        super().__init__(folder, seed, config.precision, identity, ("step", *LOSSES, "seconds"))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
             self.objective = CycleObjective(config)
@@ -131,7 +153,7 @@ class CycleTrainer(OneStage):
     def taken(self, losses: Mapping[str, float], rate: float) -> None:
         """Draw the curves, and now and then a picture."""
         self.journal.scalars(self.step, {**losses, "learning_rate": rate})
-        if self.step % self.config.preview_every == 0 or self.step == 1:
+        if self.config.preview_every and (self.step % self.config.preview_every == 0 or self.step == 1):
             self._preview()
 
     def _preview(self) -> None:

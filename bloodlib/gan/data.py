@@ -188,9 +188,9 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     Notes
     -----
     Covers the number and names of all smears. Of a folder of files, whose annotations may be corrected, it covers
-    the bytes of them all; of rendered smears, what they are rendered by, since no two kinds of processor round alike;
-    of other smears, image and instances of three (first, middle, last): reading a set can mean deriving every mask,
-    and a model is to be found at once.
+    the bytes of them all and which slides they are of; of rendered smears, what they are rendered by, since no two
+    kinds of processor round alike; of other smears, image and instances of three (first, middle, last): reading a set
+    can mean deriving every mask, and a model is to be found at once.
     """
     names = getattr(smears, "names", None) or [smear.name for smear in smears]
     digest = hashlib.sha256(repr(list(names)).encode())
@@ -202,6 +202,8 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     if files:
         every = dict.fromkeys(path for name in names for path in files[name])  # coco.json once
         digest.update("".join(map(sha256, every)).encode())
+        if any(smears.groups):  # of splits.json, too
+            digest.update(repr(list(smears.groups)).encode())
         return digest.hexdigest()[:16]
     for i in sorted({0, len(smears) // 2, len(smears) - 1}) if len(smears) else ():
         smear = smears[i]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..smears import Smear
 from .config import GanConfig, Stage
-from .data import Batch, Crops, Labelled, label, resized, views
+from .data import Batch, Crops, Labelled, fingerprint, label, resized, views
 from .interrupts import interrupts_held
 from .loop import CHECKPOINT, Loop, NonFiniteLossError, learning_rate_factor
 from .networks import GlobalGenerator, make_discriminator, make_painter
@@ -45,8 +45,9 @@ class Trainer(Loop):
         Where checkpoint, previews and TensorBoard's files go; None keeps nothing.
     seed : int
     progress : bool
-    identity : str
-        Hash of configuration, seed and data; a checkpoint of another one is refused.
+    identity : str, optional
+        What names this training, since a checkpoint of another one is refused; a hash of configuration, seed and data
+        if not given.
     devices : int
         As in `bloodlib.gan.precision.make_fabric`; every batch is shared out evenly among them.
     start : bloodlib.gan.warm.Painter, optional
@@ -77,11 +78,12 @@ class Trainer(Loop):
         *,
         seed: int = 0,
         progress: bool = False,
-        identity: str = "",
+        identity: str | None = None,
         devices: int = 1,
         start: Painter | None = None,
     ) -> None:
         check_shares(config, devices)
+        identity = identity or config.digest(seed=seed, data=fingerprint(smears, classes=config.cell_classes > 1))
         super().__init__(folder, seed, config.precision, identity, ("stage", "step", *LOSSES, "seconds"), devices)
         check_shares(config, self.fabric.world_size)
         self.config, self.progress = config, progress

@@ -7,15 +7,15 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
 
 from .._files import read_json, write_json
-from ..smears import Smear, SmearFolder, relabel
-from .images import MOST_PIXELS, DataWarning, LabelWarning
+from ..smears import RED_CELLS, Smear, SmearFolder, relabel
+from .images import MOST_PIXELS, DataWarning, LabelWarning, stem
 from .segmentations import as_polygons, rasterise, run_lengths
 
 
@@ -152,7 +152,7 @@ def read_coco(path: str | os.PathLike[str]) -> CocoFile:
     categories = sorted(_each(path, content, "categories", ("id", "name")), key=lambda c: (str(type(c["id"])), c["id"]))
     images, sizes, files, groups = {}, {}, {}, {}
     for image in _each(path, content, "images", ("id", "file_name", "width", "height")):
-        name = PurePath(image["file_name"]).stem  # of the path no more: a folder in it is never followed
+        name = stem(image["file_name"])  # of the path no more: a folder in it is never followed
         if name in sizes:
             raise ValueError(
                 f"{path}: two images are called {name!r} ({files[name]!r} and {image['file_name']!r}); rename one"
@@ -277,7 +277,7 @@ def names_or_default(smears: Iterable[Smear], class_names: Sequence[str] | None)
     """Give the class names that are to be written: those given, those of a `SmearFolder`, or the one of red cells."""
     if class_names is not None:
         return class_names
-    return smears.class_names if isinstance(smears, SmearFolder) else ("red blood cell",)
+    return smears.class_names if isinstance(smears, SmearFolder) else RED_CELLS
 
 
 def checked_smears(

@@ -16,10 +16,11 @@ from tqdm import tqdm
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, checked_smears, names_or_default, read_coco, write_coco
 from .hints import foreign_annotations, how_to_convert
-from .images import SUFFIXES, LabelWarning, image_size, read_image, write_image
+from .images import SUFFIXES, DataWarning, LabelWarning, image_size, read_image, stem, write_image
 from .labels import mask_size, read_colours, read_instances, write_instances
 from .splits import checked_splits, refuse_parts, write_splits
 
+_NOT_ON_WINDOWS = set('\\:*?"|')
 _LAYOUT = "a folder of smears holds images/ and one of instances/ (ids), masks/ (colours) or coco.json"
 
 
@@ -135,12 +136,13 @@ def _pictures(survey: _Survey, below: str) -> dict[str, Path]:
             survey.findings.append(Finding("warning", text))
         elif set(path.name) & set("<>"):
             survey.error(f"{path}: has < or > in its name, which neither web pages nor Windows take; rename it")
-        elif path.stem in found:
-            survey.error(
-                f"{path}: has the same name as {found[path.stem].name}; every smear needs one file, remove one"
-            )
+        elif (name := stem(path.name)) in found:
+            survey.error(f"{path}: has the same name as {found[name].name}; every smear needs one file, remove one")
         else:
-            found[path.stem] = path
+            found[name] = path
+            if set(name) & _NOT_ON_WINDOWS and below == "images":
+                text = f"{path}: has one of {' '.join(sorted(_NOT_ON_WINDOWS))} in its name, which Windows does not "
+                survey.findings.append(Finding("warning", f"{text}take and `data convert` refuses; rename it"))
     return found
 
 
@@ -158,7 +160,15 @@ def _pair(survey: _Survey, masks: dict[str, Path]) -> None:
 
 
 def _miss_classes(survey: _Survey) -> None:
-    if survey.kind != "instances" or not survey.coco or len(survey.coco.class_names) < 2:
+    if not survey.coco or len(survey.coco.class_names) < 2:
+        return
+    if survey.kind == "masks":
+        text = (
+            f"{survey.coco.path}: its classes are not looked at, since masks/ has none, so that all cells are of one; "
+        )
+        survey.findings.append(
+            Finding("warning", f"{text}if they matter, move masks/ away: the file has the cells too")
+        )
         return
     unclassed = sorted(set(survey.images) - set(survey.coco.sizes))
     if unclassed:
@@ -290,7 +300,8 @@ def write_smear(folder: str | os.PathLike[str], smear: Smear) -> None:
 
 
 def _refuse_name(folder: str | os.PathLike[str], name: str) -> None:
-    if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or Path(f"{name}.png").stem != name:
+    strange = set(name) & {"/", "<", ">", *_NOT_ON_WINDOWS} or Path(f"{name}.png").stem != name
+    if not name or name.startswith(".") or strange:
         raise ValueError(f"{folder}: {name!r} cannot be the name of a smear; use letters, digits, '-' and '_'")
 
 
@@ -300,7 +311,7 @@ def write_folder(
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write smears as a folder that `read_folder` opens again, classes and groups included.
+    """Write smears as a folder that `read_folder` opens again, classes and groups included; those without a cell not.
 
     Parameters
     ----------
@@ -318,6 +329,11 @@ def write_folder(
     ValueError
         If a class has no name, or two smears have one: of a list before anything is written, else
         before that smear is.
+
+    Warns
+    -----
+    DataWarning
+        For each smear without a cell, which is left out.
     """
     names_of_classes = names_or_default(smears, class_names)
     parts = splits or {}
@@ -328,6 +344,9 @@ def write_folder(
 
     def written() -> Iterable[Smear]:
         for smear in checked_smears(path, smears, names_of_classes):
+            if not smear.count:
+                warnings.warn(f"{folder}: {smear.name!r} has no cell and is left out", DataWarning, stacklevel=2)
+                continue
             write_smear(folder, smear)
             names.append(smear.name)
             yield smear

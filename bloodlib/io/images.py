@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
@@ -25,6 +26,17 @@ class DataWarning(UserWarning):
 
 class LabelWarning(DataWarning):
     """A mask that can be read, but then most likely says something else than was meant."""
+
+
+def stem(file_name: str) -> str:
+    """Give the name of a smear from that of its file: no folder, written in whatever system, and no ending.
+
+    Examples
+    --------
+    >>> stem("images\\\\a.tile.png"), stem("images/a.tile.png")
+    ('a.tile', 'a.tile')
+    """
+    return unicodedata.normalize("NFC", PureWindowsPath(file_name).stem)  # macOS hands names on decomposed
 
 
 @contextmanager
@@ -90,13 +102,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _refuse(path: str | os.PathLike[str], picture: Image.Image) -> None:
-    orientation = _orientation(picture)
-    if orientation != 1:
-        raise ValueError(
-            f"{path}: its EXIF Orientation is {orientation}, so that viewers turn it or mirror it while its pixels lie "
-            "otherwise; needed is 1, so save it as it is seen (PIL.ImageOps.exif_transpose(Image.open(old)).save(new)) "
-            "and look whether the cells were outlined on it as seen"
-        )
+    refuse_turned(path, picture)
     mode = picture.mode
     if mode == "P":
         if "transparency" not in picture.info:
@@ -115,6 +121,17 @@ def _refuse(path: str | os.PathLike[str], picture: Image.Image) -> None:
     else:
         found, fix = f"of colour mode {mode}", f"save it as RGB ({_TO_RGB})"
     raise ValueError(f"{path}: the image is {found}, needed is RGB with 8 bits per channel; {fix}")
+
+
+def refuse_turned(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    """Refuse, by ValueError, a picture whose EXIF data or TIFF tags say that it is to be turned or mirrored."""
+    orientation = _orientation(picture)
+    if orientation != 1:
+        raise ValueError(
+            f"{path}: its EXIF Orientation is {orientation}, so that viewers turn it or mirror it while its pixels lie "
+            "otherwise; needed is 1, so save it as it is seen (PIL.ImageOps.exif_transpose(Image.open(old)).save(new)) "
+            "and look whether the cells were outlined on it as seen"
+        )
 
 
 def _orientation(picture: Image.Image) -> int:

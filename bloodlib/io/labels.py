@@ -10,20 +10,21 @@ from PIL import Image
 from skimage.measure import label
 
 from ..smears import relabel
-from .images import LabelWarning, bits, opened, write_png
-from .suspects import background_taken_for_a_cell, merged_cells, scattered_cells
+from .images import LabelWarning, bits, opened, refuse_turned, write_png
+from .suspects import COLOURS, IDS, background_taken_for_a_cell, merged_cells, scattered_cells
 
 _MOST = 2**16 - 1  # ids that a 16-bit PNG can hold
 
 
 def mask_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Give (rows, columns) of a mask from its header; refuse a JPEG."""
+    """Give (rows, columns) of a mask from its header; refuse a JPEG, and what is to be turned."""
     with opened(path) as picture:
-        _refuse_jpeg(path, picture)
+        _refuse_unfit(path, picture)
         return picture.height, picture.width
 
 
-def _refuse_jpeg(path: str | os.PathLike[str], picture: Image.Image) -> None:
+def _refuse_unfit(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    refuse_turned(path, picture)
     if picture.format == "JPEG":
         raise ValueError(
             f"{path}: the mask is a JPEG, which turns every id or colour into many near ones; "
@@ -50,17 +51,18 @@ def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndar
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file cannot be read, is a JPEG, is in colour, or holds no cell, or mostly specks, and `empty` is not
-        set.
+        If the file cannot be read, is a JPEG, is to be turned, is in colour, or holds no cell, or mostly specks, and
+        `empty` is not set.
 
     Warns
     -----
     LabelWarning
         If one id is all there is and it lies in several places, or ids lie in places far apart: a semantic
-        mask, it seems, or ids that did not fit in 8 bits.
+        mask, it seems, or ids that did not fit in 8 bits. Also if one cell seems to be the background, where `empty`
+        is not set.
     """
     with opened(path) as picture:
-        _refuse_jpeg(path, picture)
+        _refuse_unfit(path, picture)
         if len(picture.getbands()) > 1 and bits(picture) != 8:  # of which Pillow would keep the high bytes
             raise ValueError(
                 f"{path}: the label mask has several channels of {bits(picture)} bits, needed is one; "
@@ -95,7 +97,11 @@ def read_instances(path: str | os.PathLike[str], empty: bool = False) -> np.ndar
     else:
         for problem in scattered_cells(path, ids, regions):
             warnings.warn(problem, LabelWarning, stacklevel=2)
-    return _numbered(ids)
+    instances = _numbered(ids)
+    if not empty:
+        for problem in background_taken_for_a_cell(path, instances, IDS):
+            warnings.warn(problem, LabelWarning, stacklevel=2)
+    return instances
 
 
 def _numbered(ids: np.ndarray) -> np.ndarray:
@@ -191,14 +197,14 @@ def read_colours(path: str | os.PathLike[str], background: tuple[int, int, int] 
         looks like a background of another colour.
     """
     instances = _colour_regions(path, background)
-    for problem in background_taken_for_a_cell(path, instances) + merged_cells(path, instances):
+    for problem in background_taken_for_a_cell(path, instances, COLOURS) + merged_cells(path, instances):
         warnings.warn(problem, LabelWarning, stacklevel=2)
     return instances
 
 
 def _colour_regions(path: str | os.PathLike[str], background: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
     with opened(path) as picture:
-        _refuse_jpeg(path, picture)
+        _refuse_unfit(path, picture)
         if picture.mode in ("RGB", "RGBA", "P", "PA", "LA"):
             if bits(picture) != 8:
                 raise ValueError(f"{path}: the colour mask has 16 bits per channel, needed are 8; save it with 8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,15 @@ def _content(path: Path) -> dict[str, Any]:
     if wrong or not set(given) & set(PARTS) or not all(isinstance(x, str) for x in texts):
         found = ", ".join(f"{key}: {type(value).__name__}" for key, value in given.items()) or type(content).__name__
         raise ValueError(f"{path}: holds {found}; allowed are lists of names fit, validation, test, and a map groups")
-    return content
+    return {key: _composed(value) for key, value in content.items()}
+
+
+def _composed(names: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+    """Give names of smears as `bloodlib.io.images.stem` does, whichever way their accents are written."""
+    as_read = partial(unicodedata.normalize, "NFC")
+    if isinstance(names, dict):
+        return {as_read(name): group for name, group in names.items()}
+    return [as_read(name) for name in names]
 
 
 def checked_splits(

@@ -8,6 +8,15 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+IDS = (
+    "must have the id 0, and so must lines between cells (cv2.watershed gives the background 1 and lines -1, which "
+    "become 65535): set both to 0"
+)
+COLOURS = (
+    "must be black or transparent, so repaint it. Where it is white, bloodlib.io.read_colours(file, "
+    "background=(255, 255, 255)) reads it, and write_instances writes that as a label image"
+)
+
 
 def scattered_cells(path: str | os.PathLike[str], ids: np.ndarray, regions: np.ndarray) -> list[str]:
     """Find ids that stand for several cells far apart, and say how many there are.
@@ -76,14 +85,16 @@ def _extents(regions: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return first, last
 
 
-def background_taken_for_a_cell(path: str | os.PathLike[str], instances: np.ndarray) -> list[str]:
-    """Find a region of a colour mask that seems to be the background, and say so.
+def background_taken_for_a_cell(path: str | os.PathLike[str], instances: np.ndarray, cure: str) -> list[str]:
+    """Find a region of a mask that is read as a cell and seems to be the background, and say so.
 
     Parameters
     ----------
     path : path
         Named in the message.
     instances : int32 (H, W)
+    cure : str
+        `IDS` or `COLOURS`: what is to be done about it.
 
     Returns
     -------
@@ -104,9 +115,7 @@ def background_taken_for_a_cell(path: str | os.PathLike[str], instances: np.ndar
         return []
     return [
         f"{path}: one region covers {border[widest] / border.sum():.0%} of the picture's border and is read as a "
-        "cell; it seems to be the background, which must be black or transparent, so repaint it. Where it is white, "
-        "bloodlib.io.read_colours(file, background=(255, 255, 255)) reads it, and write_instances writes that as a "
-        "label image"
+        f"cell; it seems to be the background, which {cure}"
     ]
 
 

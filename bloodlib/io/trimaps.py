@@ -97,11 +97,16 @@ def write_trimap(path: str | os.PathLike[str], trimap: np.ndarray) -> None:
     write_png(path, to_levels(trimap))
 
 
-def to_levels(trimap: np.ndarray) -> np.ndarray:
-    """Give the grey levels uint8 (H, W) that a trimap of 0, 1, 2 is drawn in."""
+def check_trimap(trimap: np.ndarray) -> None:
+    """Refuse, by ValueError, what is no trimap: anything but (H, W) of 0, 1 and 2."""
     if trimap.ndim != 2 or trimap.min(initial=0) < 0 or trimap.max(initial=0) > NUCLEUS:
         raise ValueError(f"the trimap has shape {trimap.shape} and values up to {trimap.max(initial=0)}; allowed are "
                          "(H, W) of 0 (background), 1 (cytoplasm) and 2 (nucleus)")  # fmt: skip
+
+
+def to_levels(trimap: np.ndarray) -> np.ndarray:
+    """Give the grey levels uint8 (H, W) that a trimap of 0, 1, 2 is drawn in; errors as in `check_trimap`."""
+    check_trimap(trimap)
     return LEVELS[trimap]
 
 

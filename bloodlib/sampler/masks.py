@@ -184,7 +184,9 @@ class MaskGenerator:
         Notes
         -----
         On a canvas of another size mean and standard deviation scale with its area (ours): what
-        varies from slide to slide is the density.
+        varies from slide to slide is the density. A smear's cells are counted with those that its border cuts,
+        while all centres that are drawn lie inside, which is the paper's way: drawn cells lie denser than those of
+        the smears, and fewer are cut (chapter 11). The comparisons of chapter 04 draw on a larger canvas instead.
         """
         config = config or self.config
         height, width = shape or config.shape

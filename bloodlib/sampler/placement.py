@@ -121,7 +121,7 @@ def component_weights(
 
     First version, which starts from the uniform P(n), as printed:
     P(i) = (1/i) [ n · uniform + Σ_{n≤j<i} z(l_j) ]: a uniform floor stays, and only the last seed
-    counts; with a_i = 1/(i-1) the same with i - 1 and n - 1 for i and n.
+    counts; with a_i = 1/(i-1) they are 1/(i-1) for each of these and (n-1)/(i-1) for the uniform map.
     Source: Bailo et al. 2019, section 4.1.2. Book: chapter 03.
 
     Examples

@@ -66,7 +66,7 @@ def test_tiles_are_centred_scaled_and_turned():
     assert np.nonzero(off[..., 0] > 127)[0].mean() == pytest.approx(30, abs=0.5)
 
 
-@pytest.mark.real
+@pytest.mark.real("pbc_subset")
 def test_released_classifier_knows_held_out_cells(real_data):
     found = cell_types.accuracy(cell_types.load(), load_cells("pbc_subset", "test"))
     stored = read_json(package_data("models", "cell_types", cell_types.CARD))["held_out"]
@@ -75,7 +75,7 @@ def test_released_classifier_knows_held_out_cells(real_data):
     assert set(found["by_type"]) == set(TYPE_NAMES)
 
 
-@pytest.mark.real
+@pytest.mark.real("pbc_subset")
 def test_training_repeats_leaves_the_global_state_and_is_stored_in_half(real_data, tmp_path: Path):
     cells = load_cells("pbc_subset", "fit")[::40]
     before = torch.random.get_rng_state()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bloodlib.evaluators.folders import evaluate_folders
-from bloodlib.io import write_instances
+from bloodlib.io import read_instances, write_instances
 
 
 def squares(*corners: tuple[int, int], size: int = 10) -> np.ndarray:
@@ -82,3 +83,34 @@ def test_specks_cost_precision_and_refuse_nothing(tmp_path):
     assert evaluate_folders(tmp_path / "found", tmp_path / "truth")["F1"] == pytest.approx(2 * 2 / (2 + 52))
     with pytest.raises(ValueError, match="are specks of at most 4 px"):
         evaluate_folders(tmp_path / "truth", tmp_path / "found")
+
+
+def test_of_hundreds_of_masks_one_pair_at_a_time_is_held(tmp_path, monkeypatch):
+    import weakref
+
+    from bloodlib.evaluators import folders
+
+    for k in range(12):
+        for folder in ("found", "truth"):
+            write_instances(tmp_path / folder / f"{k}.png", squares((0, 0), (20, 20)))
+    held, most = [], []
+
+    def watched(path, empty=False):
+        mask = np.array(read_instances(path, empty))
+        held.append(weakref.ref(mask))
+        most.append(sum(one() is not None for one in held))
+        return mask
+
+    monkeypatch.setattr(folders, "read_instances", watched)
+    assert evaluate_folders(tmp_path / "found", tmp_path / "truth")["images"] == 12
+    assert max(most) <= 6, "of 24: the pairs before may still be there when the next is read"
+
+
+def test_two_masks_of_one_name_are_refused_and_hidden_files_passed_over(tmp_path):
+    for folder in ("found", "truth"):
+        write_instances(tmp_path / folder / "a.png", squares((0, 0)))
+    (tmp_path / "truth" / "._a.png").write_bytes(b"what macOS leaves")
+    assert evaluate_folders(tmp_path / "found", tmp_path / "truth")["F1"] == 1
+    Image.fromarray(squares((5, 5)).astype(np.uint8)).save(tmp_path / "truth" / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: has the same name as a\.png"):
+        evaluate_folders(tmp_path / "found", tmp_path / "truth")

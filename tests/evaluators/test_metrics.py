@@ -127,6 +127,7 @@ def test_average_precision_agrees_with_pycocotools_beyond_100_boxes():
     precision = pycocotools_precision(predictions, targets, 1000)
     result = metrics.average_precision(predictions, targets)
     assert result["AP50"] == pytest.approx(precision[0].mean(), abs=1e-9)
+    assert result["AP75"] == pytest.approx(precision[5].mean(), abs=1e-9)
     assert result["AP"] == pytest.approx(precision.mean(), abs=1e-9)
     assert 0.1 < result["AP"] < result["AP50"] < 0.99
 

@@ -91,3 +91,13 @@ def test_a_clear_gain_is_seen_and_none_is_not():
     wide = morphology.compare(noisy, half, groups, np.random.default_rng(0), resamples=400)
     assert wide["low"] == pytest.approx(0.0)
     assert wide["high"] > wide["difference"] > 0
+
+
+def test_classes_that_a_draw_of_slides_may_miss_have_an_interval_or_a_reason():
+    groups = np.arange(4)
+    tables = np.zeros((2, 4, 2, 2), int)
+    tables[:, :3, 1, 1] = tables[:, 3, 0, 0] = 5
+    found = morphology.compare(tables, tables, groups, np.random.default_rng(0), classes=[0], resamples=200)
+    assert (found["difference"], found["low"], found["high"]) == (0, 0, 0)
+    with pytest.raises(ValueError, match="200 of 200 draws of slides hold no cell of the classes scored"):
+        morphology.compare(tables[:, :3], tables[:, :3], groups[:3], np.random.default_rng(0), [0], resamples=200)

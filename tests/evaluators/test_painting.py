@@ -56,8 +56,9 @@ def test_copies_are_found_wherever_and_however_they_lie(parts):
     tiles = cut_tiles(parts["fit"][:2], np.random.default_rng(0), 3, 64)
     even = [replace(t, image=parts["fit"][int(k >= 3)].image[10:74, 20:84]) for k, t in enumerate(tiles)]
     assert painting.nearest_distances(even, parts["fit"])[:, 0] == pytest.approx(0, abs=1e-5)
-    for flip in (0, 1, -1):
-        turned = [replace(t, image=cv2.flip(t.image, flip)) for t in even]
+    views = [*(lambda x, k=k: cv2.flip(x, k) for k in (0, 1, -1)), *(lambda x, k=k: np.rot90(x, k) for k in (1, 3))]
+    for view in (*views, lambda x: x.swapaxes(0, 1)):
+        turned = [replace(t, image=np.ascontiguousarray(view(t.image))) for t in even]
         assert painting.nearest_distances(turned, parts["fit"])[:, 0] == pytest.approx(0, abs=1e-5)
     lighter = [replace(t, image=(t.image * 0.5 + 60).astype(np.uint8)) for t in even]
     assert painting.nearest_distances(lighter, parts["fit"])[:, 0].max() < 0.02

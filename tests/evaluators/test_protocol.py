@@ -10,6 +10,8 @@ import pytest
 import torch
 from records import record as made
 
+from bloodlib._files import package_data, read_json, write_json
+from bloodlib.datasets import load
 from bloodlib.evaluators import arms, protocol, run
 from bloodlib.evaluators.config import PRESETS, TASKS, preset
 from bloodlib.evaluators.run import command, stored_path
@@ -181,8 +183,6 @@ def test_a_run_of_other_length_is_kept_apart_and_its_command_says_so():
 
 
 def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
-    from bloodlib._files import package_data
-
     masks: dict[tuple, set] = {}
     painters: dict[tuple, set] = {}
     for record in protocol.load_runs(package_data("results", "table2")):
@@ -193,11 +193,29 @@ def test_stored_runs_in_the_project_are_whole_and_say_how_to_recompute_them():
         )  # the released painter is none of the three that take turns
         painters.setdefault((*kind, record["painter_seed"], source), set()).add(record["painter"])
         where = stored_path(*kind, record["task"], record["arm"], record["seed"])
-        assert package_data("results", *where.parts[2:]).is_file()
+        assert read_json(package_data("results", *where.parts[2:])) == record, "each under its own name"
         assert f"--seed {record['seed']} " in command(record)
     # Arms are compared on one version of the masks, and with one painter of each seed.
     assert all(len(versions) == 1 for versions in masks.values())
     assert all(len(names) == 1 for names in painters.values())
+
+
+def test_a_run_that_is_stored_twice_is_refused(tmp_path):
+    for name in ("fcn8s-RD-0", "fcn8s-RD-1"):
+        write_json(tmp_path / f"{name}.json", made("fcn8s", "RD", 1, [0.5, 0.6, 0.7, 0.8]))
+    with pytest.raises(ValueError, match=r"fcn8s-RD-1\.json: is of the same run as fcn8s-RD-0\.json"):
+        protocol.load_runs(tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", ["fit", "validation", "test"])
+def test_masks_are_derived_as_they_were_for_the_stored_runs(real_data, part):
+    """Else new runs would be held against old ones of other masks; seconds, since 84 smears are derived."""
+    (stored,) = {
+        one["split"][part]["sha256"]
+        for one in protocol.load_runs(package_data("results", "table2", "laptop-chula_rbc12"))
+    }
+    assert protocol.digest(list(load("chula_rbc12", split=part))) == stored
 
 
 def test_every_profile_has_every_task():

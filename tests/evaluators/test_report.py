@@ -165,6 +165,7 @@ def test_verdict_claims_nothing_from_one_seed_or_a_straddling_interval():
     assert "no test below 8 seeds; smallest detectable difference 0.200" in few
     assert report.verdict(contrast(p_holm=0.06)).startswith("not significant (")
     assert "not shown for others" in report.verdict(contrast(low=-0.01))
+    assert "not shown for others" in report.verdict(contrast()._replace(groups=1)), "one slide says nothing of others"
     assert report.verdict(contrast()).startswith("better, over seeds and over slides (")
     assert report.verdict(contrast(-0.3, -0.4, -0.2)).startswith("worse, over")
     assert report.verdict(contrast(-0.3, -0.4, -0.2, score="count_error")).startswith("better, over")

@@ -49,8 +49,14 @@ def test_too_few_seeds_have_no_p_and_bad_ones_are_refused():
     assert np.isnan(sign_flip([]))
     with pytest.raises(ValueError, match="finite"):
         sign_flip([0.1, float("nan"), 0.2])
-    with pytest.raises(ValueError, match="at most 20"):
-        sign_flip([0.1] * 21)
+
+
+def test_of_many_seeds_a_sample_of_the_patterns_is_flipped():
+    values = np.random.default_rng(0).normal(0.3, 1, 21)
+    every = sign_flip(values[:20])
+    assert sign_flip(np.append(values[:20], 0.0)) == pytest.approx(every, abs=0.03)  # nought changes no |sum|
+    assert sign_flip(values) == sign_flip(values), "the same ones each time"
+    assert 0 < sign_flip([0.1] * 30) < 0.01
 
 
 def test_false_alarms_are_as_rare_as_stated_and_shifts_are_found():

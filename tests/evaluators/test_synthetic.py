@@ -1,10 +1,11 @@
 """Controls of Table 2: what the synthetic part of an arm can be, and who painted it."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import bloodlib
 from bloodlib import synthesis
@@ -208,3 +209,28 @@ def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     assert runs
     assert {run["painter"] for run in runs} == set(found.values())
     assert all(run["painter"] == found[run["painter_seed"]] for run in runs)
+
+
+def test_a_mirrored_cell_is_another_unless_it_adjoins_its_original():
+    instances = np.zeros((8, 6), np.int32)
+    instances[1:3, 1:3], instances[6:8, 2:4], instances[3:5, 4:6] = 1, 2, 3
+    smear = Smear(np.zeros((8, 6, 3), np.uint8), instances)
+    samples = arms.Samples(arms.plan("RD", 1), [smear], (), 0)
+    _, found = samples.crop(0, 12, np.random.default_rng(0))
+    assert found.shape == (12, 12)
+    regions, count = ndimage.label(found, structure=np.ones((3, 3)))
+    assert count == len(np.unique(found)) - 1, "an id lies in one place"
+    assert len(np.unique(regions[found == found[7, 2]])) == 1
+    assert found[6, 2] == found[9, 2] != found[1, 1] != found[1, 10]
+    assert np.array_equal(found[:8, :6] > 0, instances > 0)
+
+
+def test_half_of_every_batch_is_real_also_on_average_where_it_cannot_be_halved():
+    one = squares(0, 100)
+    samples = arms.Samples(replace(arms.plan("RD+SD-half", 4), augmented=False), [one] * 4, [one] * 60, 0)
+    for size in (1, 3):
+        rng = np.random.default_rng(0)
+        real = [samples._draw(place, size, rng) < 4 for _ in range(400) for place in range(size)]
+        assert np.mean(real) == pytest.approx(0.5, abs=0.06)
+    even = [samples._draw(place, 2, np.random.default_rng(1)) < 4 for place in (0, 1)]
+    assert even == [True, False]

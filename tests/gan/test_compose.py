@@ -201,3 +201,23 @@ def test_cells_that_lie_on_others_are_painted_whole_and_the_darker_counts():
     assert image[20, 50, 0] == levels[RED_CELL]
     assert image[20, 30, 0] == min(levels.values())
     assert strange_sizes(pair, {0: (600, 600), RED_CELL: (600, 600)}) == 0  # what is hidden counts
+
+
+def test_a_cell_wider_than_the_painter_s_field_is_painted_whole():
+    drawn = Drawn(np.pad(disc(50).astype(np.int32), 5), np.array([RED_CELL]), False, False)
+    image = compose(drawn, np.full((111, 111, 3), 250, np.uint8), Plain(), np.random.default_rng(0)).image
+    inside = drawn.instances > 0
+    assert Plain.config.side_px < 101
+    assert (image[inside] < 250).all()
+    assert np.mean(image[inside] == 60 + 8 * RED_CELL) > 0.95
+    assert (image[~inside] == 250).all()
+
+
+def test_red_cells_alone_can_be_laid_out_and_none_that_are_not_there():
+    alone = draw_dense(OUTLINES, np.random.default_rng(0), (512, 512), 0.3, red_share=1)
+    assert set(alone.kinds) == {RED_CELL}
+    with pytest.raises(ValueError, match=r"red_share=1\.5"):
+        draw_dense(OUTLINES, np.random.default_rng(0), (512, 512), 0.3, red_share=1.5)
+    for draw in (lambda o, rng: draw_dense(o, rng, (512, 512), 0.3), draw_layout):
+        with pytest.raises(ValueError, match="none of 2 outlines is of a red blood cell"):
+            draw(OUTLINES[1:], np.random.default_rng(0))

@@ -242,6 +242,40 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         CycleTrainer(TINY, *toy_cells(), tmp_path, identity="b")
 
 
+def test_without_a_name_for_it_pictures_settings_and_seed_tell_a_training(tmp_path):
+    images, trimaps = toy_cells()
+    CycleTrainer(TINY, images, trimaps, tmp_path).run(stop_after=1)
+    others = ({"config": replace(TINY, lambda_cycle=1.0)}, {"images": [255 - x for x in images]}, {"seed": 7})
+    for other in others:
+        with pytest.raises(ValueError, match="other cells, settings or seed"):
+            CycleTrainer(**{"config": TINY, "images": images, "trimaps": trimaps, "folder": tmp_path, **other})
+    assert CycleTrainer(TINY, images, trimaps, tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch", 0), ("steps", 0), ("checkpoint_every", 0), ("preview_every", -1), ("buffer", -1)]
+)
+def test_settings_that_no_training_can_have_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it can be"):
+        replace(TINY, **{name: value})
+
+
+def test_previews_can_be_left_out(tmp_path):
+    assert CycleTrainer(replace(TINY, preview_every=0, steps=1), *toy_cells(), tmp_path).run()
+    assert not list(tmp_path.glob("previews/*"))
+
+
+def test_pictures_and_trimaps_of_another_kind_are_refused():
+    images, trimaps = toy_cells()
+    with pytest.raises(ValueError, match=r"image 0 is uint16"):
+        CycleTrainer(TINY, [x.astype(np.uint16) for x in images], trimaps)
+    grey = [np.array([0, 128, 255], np.uint8)[x] for x in trimaps]
+    with pytest.raises(ValueError, match="values up to 255; allowed are"):
+        CycleTrainer(replace(TINY, planes="onehot"), images, grey)
+    with pytest.raises(ValueError, match="values up to 255; allowed are"):
+        trimap_planes(grey[0], "onehot")
+
+
 def test_a_loss_that_is_no_number_stops_the_training(monkeypatch):
     forward = CycleObjective.forward
 

@@ -1,3 +1,4 @@
+import itertools
 import os
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ from toy import TINY, toy_smears
 
 from bloodlib.gan.checkpoint import read_checkpoint
 from bloodlib.gan.config import Stage, preset
+from bloodlib.gan.data import Crops
 from bloodlib.gan.journal import TENSORBOARD
 from bloodlib.gan.losses import adversarial, colour_difference, feature_matching
 from bloodlib.gan.networks import label_planes, make_discriminator, make_painter
@@ -277,3 +279,40 @@ def test_a_trainer_leaves_the_numbers_of_gpus_alone(smears, monkeypatch):
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     Trainer(TINY, smears)
     assert seeded == []
+
+
+def test_every_step_has_its_rate_its_batch_and_its_mean(smears, monkeypatch):
+    """What the loop does with what is tested apart: the schedule, the crops' settings, the seed, the running mean."""
+    rates, batches, made, means = [], [], [], []
+
+    class Watched(Trainer):
+        def _update(self, model, optimisers, batch, rate):
+            before = [p.detach().clone() for p in self.average.parameters()]
+            values = super()._update(model, optimisers, batch, rate)
+            rates.append({group["lr"] for optimiser in optimisers for group in optimiser.param_groups})
+            batches.append(batch.image.clone())
+            now = zip(before, self.generator.parameters(), self.average.parameters(), strict=True)
+            means.append(all(torch.allclose(mean, 0.9 * old + 0.1 * p.detach(), atol=1e-7) for old, p, mean in now))
+            return values
+
+    plain = Crops.__init__
+
+    def crops(self, smears, stage, **kept):
+        made.append({name: kept[name] for name in ("flips", "rotations", "noise")})
+        plain(self, smears, stage, **kept)
+
+    monkeypatch.setattr(Crops, "__init__", crops)
+    stages = (Stage(crop=32, batch=2, steps=4, constant=0.5), Stage(crop=32, steps=2, constant=1.0))
+    config = replace(TINY, stages=stages, learning_rate=8e-4, flips=True, rotations=False, noise=False)
+    Watched(config, smears).run()
+    assert [len(one) for one in rates] == [1] * 6, "G, E and D have one rate"
+    of_step = [learning_rate_factor(step, 4, 0.5) for step in range(4)] + [1.0, 1.0]
+    assert [one.pop() for one in rates] == pytest.approx([8e-4 * factor for factor in of_step])
+    assert of_step[3] < of_step[0]
+    assert made == [{"flips": True, "rotations": False, "noise": False}] * 2
+    assert all(means)
+    first = batches[:4]
+    assert all((one != other).any() for one, other in itertools.combinations(first, 2))
+    batches.clear()
+    Watched(config, smears, seed=1).run(stop_after=1)
+    assert (batches[0] != first[0]).any()

@@ -244,7 +244,9 @@ def test_numbers_of_cells_are_normal_and_scale_with_area():
     drawn = np.array([masks.draw_count(rng) for _ in range(4000)])
     assert drawn.mean() == pytest.approx(50, abs=5 * 10 / 4000**0.5)  # 5 standard errors
     assert drawn.std() == pytest.approx(10, abs=5 * 10 / 8000**0.5)
-    assert np.mean([masks.draw_count(rng, (180, 240)) for _ in range(4000)]) == pytest.approx(200, abs=3.2)
+    wider = np.array([masks.draw_count(rng, (180, 240)) for _ in range(4000)])  # four times the area
+    assert wider.mean() == pytest.approx(200, abs=3.2)
+    assert wider.std() == pytest.approx(40, abs=5 * 40 / 8000**0.5)
     assert min(generator(count=(0, 5)).draw_count(rng) for _ in range(50)) == 0
 
 

@@ -106,6 +106,20 @@ def test_fingerprint_follows_source_parameters_and_library_but_not_outputs(proje
     assert fingerprint(path, {"count": 3}, build) != first
 
 
+def test_a_chapter_that_shows_live_runs_follows_them(project):
+    build = Build("smoke", "phantom", root=project)
+    shows, other = build.notebooks[:2]
+    notebook = nbformat.read(shows, as_version=4)
+    notebook.cells[-1].source += '\nlive = protocol.load_runs(f"{artifacts}/live")'
+    nbformat.write(notebook, shows)
+    before = [fingerprint(path, {"count": 3}, build) for path in (shows, other)]
+    stored = build.folder / "artifacts" / "live" / "fcn8s-RD-0.json"
+    stored.parent.mkdir(parents=True)
+    stored.write_text("{}")
+    after = [fingerprint(path, {"count": 3}, build) for path in (shows, other)]
+    assert [a != b for a, b in zip(after, before, strict=True)] == [True, False]
+
+
 def test_command_quotes_what_a_shell_would_break(project):
     command = execute.command_for(project / "notebooks" / "01_alpha.ipynb", {"data": "my data", "shape": [3, 4]})
     assert command.endswith("-r data 'my data' -y '{shape: [3, 4]}'")

@@ -6,6 +6,7 @@ import argparse
 import math
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parser().parse_args(given)
+    usual, warnings.formatwarning = warnings.formatwarning, _sentence
     try:
         return chosen.run(chosen) or 0
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
@@ -81,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = shlex.join(["bloodlib", *given])
         print(f"\nbloodlib: interrupted; what was written is whole. To go on:\n  {again}", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = usual
+
+
+def _sentence(message, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """Write a warning as errors are written, without the place in the code that Python puts before it."""
+    return f"bloodlib: {message}\n"
 
 
 def _parser() -> argparse.ArgumentParser:

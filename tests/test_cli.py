@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import warnings
 
 import cv2
 import numpy as np
@@ -144,6 +145,19 @@ def test_bad_input_gets_one_sentence_and_exit_1(arguments, sentence, capsys, tmp
     assert sentence in told[0]
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_warnings_are_sentences_while_a_command_runs(monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(
+        cli.commands,
+        "data_list",
+        lambda chosen: written.append(warnings.formatwarning(UserWarning("crops are smaller"), UserWarning, "x.py", 1)),
+    )
+    usual = warnings.formatwarning
+    assert cli.main(["data", "list"]) == 0
+    assert written == ["bloodlib: crops are smaller\n"]
+    assert warnings.formatwarning is usual
 
 
 def test_too_little_memory_gets_one_sentence_and_other_faults_of_ours_a_traceback(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,6 @@
 # Every target does all set-up that it needs; a second call does none of it again.
 #   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder]
-#   make test · make chapter NB=03 · make results · make bench · make refresh · make lock · make clean
+#   make test · make chapter NB=03 · make results [SEEDS=0,1,2 ARMS=RD,SD TASKS=fcn8s] · make bench · make refresh · make lock · make clean
 #   make lab (student notebooks) · make audit (barriers for readers, valid HTML) · make pdf · make archive · make twice
 PROFILE ?= smoke
 DATA    ?= phantom
@@ -63,7 +63,7 @@ refresh: $(READY)
 	$(PY) -m tools.refresh
 
 results: $(READY)
-	$(PY) -m tools.results --profile $(PROFILE) --data $(DATA)
+	$(PY) -m tools.results --profile $(PROFILE) --data $(DATA) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(ARMS),arms=$(ARMS)) $(if $(TASKS),tasks=$(TASKS))
 
 # Exercises without solutions, in build/lab; `make lab RUN=--run` runs each from top to bottom as well.
 lab: $(READY)

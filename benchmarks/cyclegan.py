@@ -57,14 +57,13 @@ PICTURE, SHEET = Path("book/_static/white_cells.jpg"), package_data("results", "
 FEW, COUNTS, FEW_SEEDS = package_data("results", "cyclegan", "few.json"), (4, 8, 24), 4
 HELD_OUT = range(100, 130)  # rendered cells that no training sees; the chapter's own six are among them
 COLUMNS = {  # of the sheet, from the left: what each shows, under which letter
-    "a": "annotation",
-    "b": "painted by CycleGAN",
-    "c": "found again in it by CycleGAN",
-    "d": "painted by pix2pixHD",
-    "e": "found by CycleGAN in the photograph, which is not shown",
-    "f": "painted again by CycleGAN",
+    "a": "painted by CycleGAN on the annotation, which is not shown",
+    "b": "found again in it by CycleGAN",
+    "c": "painted by pix2pixHD on the annotation",
+    "d": "found by CycleGAN in the photograph, which is not shown",
+    "e": "painted again by CycleGAN",
 }
-EACH, PANEL_PX, GAP_PX, HEAD_PX = 2, 112, 4, 30  # cells of each type; six panels fit into the width of a phone
+EACH, PANEL_PX, GAP_PX, HEAD_PX = 2, 112, 4, 30  # cells of each type; five panels fit into the width of a phone
 TILE_PX = 80  # ours: fits into the smallest picture, of 88 px
 ARMS: dict[str, tuple[bool, bool, tuple[str, ...]]] = {  # real pairs, painted pairs, augmentations
     "real": (True, False, ()),
@@ -186,7 +185,7 @@ def first_of_each(kinds: np.ndarray, each: int) -> list[int]:
 def sheet(
     cells: Sequence[wbc_segmentation.WhiteCell], painter: CellPainter, paired: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Draw a row for each cell with the columns of `COLUMNS`; no photograph is among them.
+    """Draw a row for each cell with the columns of `COLUMNS`; nothing of the set itself is among them.
 
     Parameters
     ----------
@@ -205,7 +204,7 @@ def sheet(
     for cell, supervised in zip(cells, paired, strict=True):
         painting, found = painter.paint(cell.trimap), painter.find(cell.image)
         again = painter.find(painting)
-        panels = [cell.trimap, painting, again, supervised, found, painter.paint(found)]
+        panels = [painting, again, supervised, found, painter.paint(found)]
         drawn.append(np.hstack([_panel(one) for one in panels]))
         dice = {"found again": trimap_dice(again, cell.trimap), "found in the picture": trimap_dice(found, cell.trimap)}
         rows.append(

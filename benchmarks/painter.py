@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.pooling import pool_instances
 from bloodlib.gan.precision import autocast_dtype, device_name, memory_kept
 from bloodlib.gan.training import Trainer
+from bloodlib.io import write_smear
 from bloodlib.smears import Smear
 from bloodlib.stream import SyntheticSmears
 from bloodlib.synthesis import Synthesizer
@@ -68,6 +70,7 @@ ROWS = (
     Row("step", FULL, target_s=5.0, target_gib=4.0, repeats=2),
     Row("paint", FULL, target_s=1.0, repeats=4),
     Row("paint, laptop", FULL, target_s=1.0, repeats=4),
+    Row("smear, released", FULL, repeats=2),
     Row("encode", FULL, repeats=4),
     Row("pool", FULL, target_s=0.25, repeats=8),
     Row("stream", (256, 256), target_s=1 / 20),
@@ -130,6 +133,19 @@ def _paint(profile: str) -> Callable[[tuple[int, int], int], dict[str, Any]]:
     return run
 
 
+def _written(shape: tuple[int, int], times: int) -> dict[str, Any]:
+    """Draw, paint and write labelled smears of the released painter, as `Synthesizer.write` does in each process."""
+    synth = Synthesizer.load(RELEASED)
+    numbers = itertools.count()
+    with TemporaryDirectory() as folder, memory_kept():
+
+        def one() -> None:
+            smear, _ = synth.make(np.random.default_rng(next(numbers)), shape, None, None, "one", None)
+            write_smear(folder, smear)
+
+        return _timed(one, times)
+
+
 def _encode(shape: tuple[int, int], times: int) -> dict[str, Any]:
     """E, and the mean of its features over every instance."""
     encoder = make_painter(PRESETS["paper"])[1].to(memory_format=torch.channels_last).eval()
@@ -173,6 +189,7 @@ KINDS: dict[str, Callable[[tuple[int, int], int], dict[str, Any]]] = {
     "step": _step,
     "paint": _paint("paper"),
     "paint, laptop": _paint("laptop"),
+    "smear, released": _written,
     "encode": _encode,
     "pool": _pool,
     "stream": _stream,

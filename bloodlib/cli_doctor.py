@@ -71,5 +71,7 @@ def inspect_machine() -> dict[str, Any]:
 
 
 def _free(folder: Path) -> str:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    if there is None:  # a drive that is not mounted
+        return "not there"
     return f"{shutil.disk_usage(there).free / 1e9:.0f} GB free"

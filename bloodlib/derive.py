@@ -13,6 +13,7 @@ from skimage.segmentation import watershed
 
 CIRCLE_STEPS = 64
 LEAST_PX = 13  # sides below which the tiles that the background is looked for in are empty
+LEAST_RADIUS_PX = 4  # of discs that fit into cells; narrower ones are no cells
 FEWEST_SINGLES = 5  # cells that do not touch others, to measure the cell size by
 INK_EXCESS = 0.4  # absorbance in red beyond green
 FAINTEST = 0.05  # typical absorbance in green below which a slide is empty; the palest stain of Chula has 0.14
@@ -189,12 +190,12 @@ def _typical(absorbance: np.ndarray) -> np.ndarray:
 
 
 def _cell_radius(foreground: np.ndarray, config: DeriveConfig) -> float:
-    """Radius of the disc as large as the median single cell; 0 where there is none.
+    """Radius of the disc as large as the median single cell; 0 where there is none, or none wider than 8 px.
 
     Before cells are cut, the single ones are the blobs with one tall peak of the distance transform.
     """
     distance = _distance(foreground)
-    heights = distance[(distance == cv2.dilate(distance, _disc(6))) & (distance > config.speck_px)]
+    heights = distance[(distance == cv2.dilate(distance, _disc(6))) & (distance > LEAST_RADIUS_PX)]
     if not len(heights):
         return 0.0
     inscribed = float(np.median(heights[heights > 0.5 * np.quantile(heights, 0.9)]))

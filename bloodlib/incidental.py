@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from scipy.ndimage import value_indices
 
 from ._background import disc, evened, holes_filled, lettering, pruned, signal_and_share
 from .derive import DeriveConfig, channel_absorbance
+from .io.images import DataWarning
 from .sampler.shapes import aspect_ratio, fill_and_solidity, largest_piece, warp
 from .smears import Smear
 
@@ -226,7 +228,13 @@ class ObjectDatabase:
 
     @classmethod
     def fit(cls, smears: Iterable[Smear], config: IncidentalConfig | None = None) -> ObjectDatabase:
-        """Find the objects of some smears, count them and cut out those that the border does not cut."""
+        """Find the objects of some smears, count them and cut out those that the border does not cut.
+
+        Warns
+        -----
+        DataWarning
+            If there are objects but none is of a shape to draw: then the database draws none.
+        """
         config = config or IncidentalConfig()
         shapes, owners, densities = [], [], []
         for index, smear in enumerate(smears):
@@ -237,6 +245,13 @@ class ObjectDatabase:
             cut = [shape for shape in _cut_out(objects) if _drawable(shape, longest, config)]
             shapes += cut
             owners += [index] * len(cut)
+        if not shapes and any(densities):
+            warnings.warn(
+                "nothing is strewn: what lies beside the cells (lettering, heaps of stain, white cells) is of no shape to be",
+                DataWarning,
+                stacklevel=2,
+            )
+            densities = [0.0] * len(densities)
         return cls(shapes, np.array(owners, dtype=np.int32), np.array(densities))
 
     def sample(

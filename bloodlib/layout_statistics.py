@@ -150,8 +150,8 @@ def touching_pairs(instances: np.ndarray, gap_px: float = 0.0) -> np.ndarray:
     ----------
     instances : int32 (H, W)
     gap_px : float
-        Cells with at most about this much background between them count as touching as well:
-        every cell is grown by half of it first. 0 takes the mask literally.
+        Cells with at most this much background between them count as touching as well: every cell is grown by half
+        of it first, so that an odd number counts as the even one below. 0 takes the mask literally.
 
     Returns
     -------

@@ -24,7 +24,7 @@ from .camera import Camera
 from .gan.checkpoint import refuse_others
 from .gan.classes import class_names, class_shares, warn_of_strangers
 from .gan.config import GanConfig, preset
-from .gan.data import Labelled, at_size, fingerprint, fitting_crops, label, shortest_side_px, with_objects
+from .gan.data import Labelled, at_own_size, fingerprint, fitting_crops, label, shortest_side_px, with_objects
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
 from .gan.painting import check_features, check_objects, find_styles
@@ -180,7 +180,8 @@ class Synthesizer:
                 return cls.load(found)
         writes = folder is not None and is_first(devices)
         with alone_in(folder, partial(refuse_others, folder)) if writes else nullcontext():
-            smears = at_size(smears, config.stages[1].shape)  # layout, objects and painter at one magnification
+            smears = list(smears)  # read once
+            config = at_own_size(config, [smear.instances.shape for smear in smears])
             config = fitting_crops(config, shortest_side_px(smears))
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)
             objects = ObjectDatabase.fit(smears) if config.objects else None
@@ -290,7 +291,7 @@ class Synthesizer:
         config, seed = replace(self.config, camera=True), self.about["seed"]
         plain = self.config.digest(seed=seed, data=data) == self.about["identity"]
         identity = config.digest(seed=seed, data=data) if plain else f"{self.about['identity']}-camera"
-        seen = (label(smear, config) for smear in at_size(smears, config.stages[1].shape))
+        seen = (label(smear, config) for smear in smears)
         camera = self._measure_camera(seen, compression)
         return replace(self, config=config, camera=camera, about={**self.about, "identity": identity})
 

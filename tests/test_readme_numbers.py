@@ -92,8 +92,9 @@ def layouts() -> list[str]:
 
 def painter() -> list[str]:
     found = read_json(STORED / "painter" / "chula_rbc12-laptop.json")
-    before = read_json(STORED / "painter" / "chula_rbc12-laptop-0.json")["kid"]["test"]["values"]["repainted"]
-    kid = found["kid"]["test"]["values"]["repainted"]
+    first = [read_json(STORED / "painter" / f"chula_rbc12-laptop-0{which}.json") for which in ("", "-camera")]
+    before, kid = (one["kid"]["test"]["values"]["repainted"] for one in first)
+    assert first[0]["model"]["generator_hash"] == first[1]["model"]["generator_hash"], "one network"
     rough = {name: one["picture_px"][-1] for name, one in found["roughness"].items()}
     low, high = found["roughness"]["real"]["wavelengths_px"][-1]
     sizes, values = found["sizes"], found["kid"]["fit"]["values"]
@@ -103,7 +104,7 @@ def painter() -> list[str]:
     assert len(draws) == 3
     assert len(told) == 1
     return [
-        f"(KID {kid['mean']:.2f} ± {kid['std']:.2f} instead of {before['mean']:.2f} without a camera)",
+        f"(of Table 2's first painter, KID {kid['mean']:.2f} ± {kid['std']:.2f} instead of {before['mean']:.2f})",
         f"(details of {low:g} to {high:g} px displace the outlines of painted test masks by "
         f"{rough['repainted']:.3f} px, of real ones by {rough['real']:.3f}, of sampled smears by "
         f"{rough['sampled']:.3f}, of the fitted slides by "
@@ -133,7 +134,7 @@ def instrument() -> list[str]:
     hide = hidden("SD-camera", "RD")
     said.append(f"was found: {mean} ({interval}; {pairs} pairs; over other seeds, one below {hide} could hide)")
     mean, interval, pairs = difference("SD-released", "RD")
-    said.append(f"an eye finds: {mean} ({interval}; {pairs} pairs; {hidden('SD-released', 'RD')} could hide)")
+    said.append(f"sizes and looks: {mean} ({interval}; {pairs} pairs; {hidden('SD-released', 'RD')} could hide)")
     others = cell(runs(), "fcn8s", "RD+SD-shuffled", rng=np.random.default_rng(0))
     return [*said, f"Dice falls to {others.mean:.2f}"]
 
@@ -141,7 +142,10 @@ def instrument() -> list[str]:
 def contact() -> list[str]:
     task, arm = "contour_fcn", "SD-overlap"
     apart, real = difference(arm, "SD", task=task), difference(arm, "RD", task=task)
-    beside = difference("RD+SD-overlap", "RD", task=task)
+    beside = [
+        (difference("RD+SD-overlap", other, task=task), hidden("RD+SD-overlap", other, task))
+        for other in ("RD", "RD+SD")
+    ]
     points = contrast(runs(), task, arm, "RD", np.random.default_rng(0), score="point_f1")
     both = contrast(runs(), task, arm, "SD", np.random.default_rng(0)).by_seed
     mine = [run for run in runs() if run["task"] == task and run["seed"] in both]
@@ -158,7 +162,10 @@ def contact() -> list[str]:
         f"where none may (AP50 {apart[0]}, {apart[1]}; {apart[2]} pairs, all of which gained)",
         f"than from real ones ({real[0]}, {real[1]}; {WORDS[gaining(arm, 'RD', task)]} of {real[2]} pairs gained; "
         f"{hidden(arm, 'RD', task)} could hide)",
-        f"beside real ones they help as well ({beside[0]}, {beside[1]}; {beside[2]} pairs)",
+        "with real ones beside them more than those alone ({0[0]}, {0[1]}; {0[2]} pairs; {1} could hide)".format(
+            *beside[0]
+        ),
+        "painted ones ({0[0]}, {0[1]}; {1} could hide)".format(*beside[1]),
         f"AP50 of {ap[arm, 'clustered']} instead of {ap['SD', 'clustered']}), isolated ones hardly better "
         f"({ap[arm, 'isolated']}, {ap['SD', 'isolated']})",
         f"found before ({signed(points.mean)} of point F1, {signed(points.low)} to {signed(points.high)})",
@@ -169,7 +176,7 @@ def contact() -> list[str]:
 
 def how_many() -> list[str]:
     five, ten = difference("RD-5", "RD"), difference("RD-10", "RD")
-    mean, interval, _ = difference("RD+SD-10", "RD-10", absolute=True)
+    mean, interval, pairs = difference("RD+SD-10", "RD-10", absolute=True)
     few = difference("RD-5", "RD", task="contour_fcn")
     task = ("RD-5", "RD", "contour_fcn")
     return [
@@ -177,7 +184,8 @@ def how_many() -> list[str]:
         f"({ten[0]}, {ten[1]}; {hidden('RD-10', 'RD')} could hide)",
         f"lost by five ({few[0]}, {few[1]}; {few[2]} pairs, of which {WORDS[gaining(*task)]} gained; "
         f"{hidden(*task)} could hide)",
-        f"added to ten take {mean} away from the segmenter ({interval})",
+        f"added to ten take {mean} away from the segmenter ({interval}; {pairs} pairs; "
+        f"{hidden('RD+SD-10', 'RD-10')} could hide)",
     ]
 
 

@@ -147,20 +147,27 @@ def test_a_mask_of_another_magnification_is_warned_of(smears, synth):
         synth.paint(twice, rng)
 
 
-def test_a_profile_with_a_size_fits_cells_layout_and_painter_at_that_size(smears):
-    stages = (Stage(shape=(80, 120), steps=2), Stage(shape=(320, 480), steps=2))
-    with pytest.warns(DataWarning, match="smears of 240×160 px are brought to 480×320, which this profile paints"):
-        large = Synthesizer.fit(smears, **(SETTINGS | {"stages": stages}))
+def test_a_profile_with_sizes_learns_from_smears_of_another_at_their_own(smears):
+    stages = (Stage(shape=(160, 320), steps=2), Stage(shape=(320, 480), steps=2))
+    with pytest.warns(DataWarning, match=r"240×160 px are learnt from as they are, instead of 480×320.*at 160×80 px"):
+        made = Synthesizer.fit(smears, **(SETTINGS | {"stages": stages, "encoder_stage": 1}))
+    assert [stage.shape for stage in made.config.stages] == [(80, 160), (160, 240)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same = Synthesizer.fit(smears, **(SETTINGS | {"stages": 2 * (Stage(shape=(160, 240), steps=2),)}))
-    areas = [np.median(made.layout.shapes.areas()) for made in (large, same)]
-    assert areas[0] / areas[1] == pytest.approx(4, rel=0.05)
-    drawn = large.sample(np.random.default_rng(0))
-    assert drawn.image.shape == (320, 480, 3)
-    assert np.median(large.styles.size_px) == pytest.approx(4 * np.median(same.styles.size_px), rel=0.1)
-    with pytest.warns(DataWarning, match=r"paint a mask that is resized by 2\.0"):
-        large.encode(smears[0])
+        made.encode(smears[0])
+        drawn = made.sample(np.random.default_rng(0))
+    areas = [np.median(one.layout.shapes.areas()) for one in (made, same)]
+    assert areas[0] == areas[1], "cells are as large as in the smears"
+    assert drawn.image.shape == (160, 240, 3)
+
+
+def test_smears_of_several_sizes_are_each_learnt_from_at_their_own(smears):
+    small = Smear(smears[0].image[:128], relabel(smears[0].instances[:128])[0], name="small")
+    stages = (Stage(shape=(160, 320), steps=1), Stage(shape=(320, 480), steps=1))
+    with pytest.warns(DataWarning, match="smears of several sizes are learnt from as they are"):
+        made = Synthesizer.fit([small, *smears[1:]], **(SETTINGS | {"stages": stages}))
+    assert [stage.shape for stage in made.config.stages] == [None, None]
 
 
 def test_the_encoder_of_the_paper_sees_smears_at_the_size_that_it_learnt_on(smears):
@@ -184,9 +191,11 @@ def test_a_cell_that_leaves_no_pixel_at_the_size_of_a_profile_is_left_out(smears
     instances[0, 0] = first.count + 2 if last else 1  # a row that is not looked at where every second one is
     instances, _ = relabel(instances)
     speck = Smear(first.image, instances, None, name="speck", group=first.group)
-    settings = SETTINGS | {"stages": 2 * (Stage(shape=(80, 120), steps=2),)}
-    with pytest.warns(DataWarning, match="are brought to 120×80"):
-        made = Synthesizer.fit([speck, *smears[1:]], **settings)
+    settings = SETTINGS | {
+        "encoder_stage": 1,
+        "stages": tuple(Stage(shape=(s, s * 3 // 2), steps=2) for s in (80, 160)),
+    }
+    made = Synthesizer.fit([speck, *smears[1:]], **settings)
     assert np.isfinite(made.styles.features).all()
     assert (np.abs(made.styles.features).sum(axis=1) > 0).all(), "no style of nothing"
 

@@ -1,4 +1,4 @@
-"""The cells of the phantom: outlines, thickness, and the platelets, white cells and dust between them."""
+"""The cells of the phantom: outlines and thickness."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ SETS = {
             title="Chula RBC-12",
             holds="84 smears of 640×480 with expert points in 13 classes",
             licence="MIT",
-            megabytes=7.1,
+            megabytes=7.4,
             module="chula_rbc12",
         ),
         DataSet(
@@ -58,7 +58,7 @@ SETS = {
             title="WBC segmentation",
             holds="400 single white cells with trimaps (background, cytoplasm, nucleus)",
             licence="GPL-3.0",
-            megabytes=39.0,
+            megabytes=40.0,
             cells="wbc_segmentation",
         ),
         DataSet(
@@ -66,7 +66,7 @@ SETS = {
             title="BCCD",
             holds="364 smears of 640×480 with boxes of red cells, white cells and platelets",
             licence="MIT",
-            megabytes=8.5,
+            megabytes=8.8,
             module="bccd",
         ),
         DataSet(
@@ -74,7 +74,7 @@ SETS = {
             title="PBC subset",
             holds="650 single-cell images, 50 of each of 13 file prefixes",
             licence="unverified (original: Acevedo et al. 2020, believed CC BY 4.0)",
-            megabytes=11.0,
+            megabytes=10.8,
             cells="pbc_subset",
         ),
     )

@@ -120,7 +120,7 @@ def train(
     tiles_of = {int(k): [x for x in (s.tiles[s.kinds == k] for s in sources) if len(x)] for k in present}
     rng = np.random.default_rng([seed, 11])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
         model = CellTypes(classes).to(memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(steps, 2))

@@ -95,7 +95,7 @@ def train_trimap_net(
         [(to_square(i, side_px), to_square(t, side_px)) for i, t in pool] for pool in (pairs, synthetic) if len(pool)
     ]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
         net = TrimapNet().to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)

@@ -17,9 +17,9 @@ from .._files import sha256
 from ..incidental import find_objects
 from ..ink import without_ink
 from ..io.images import DataWarning, image_size
-from ..smears import Smear, relabel
+from ..smears import Smear
 from .config import GanConfig, Stage
-from .networks import pad_sides
+from .networks import STRIDE, pad_sides
 from .pooling import lay_out, outlines
 
 A = TypeVar("A", np.ndarray, Tensor)
@@ -146,34 +146,43 @@ def resized(smear: Labelled, shape: tuple[int, int] | None) -> Labelled:
     return Labelled(smear.name, image, instances, smear.kinds)
 
 
-def at_size(smears: Sequence[Smear], shape: tuple[int, int] | None) -> list[Smear]:
-    """Give smears at `shape` (height, width), without cells that leave no pixel there; at their own size for None.
+def at_own_size(config: GanConfig, shapes: Iterable[tuple[int, int]]) -> GanConfig:
+    """Let a profile that names sizes learn from smears of other sizes at their own, for layout and paint alike.
+
+    Parameters
+    ----------
+    config : GanConfig
+    shapes : iterable of (height, width)
+        Of the smears.
+
+    Returns
+    -------
+    GanConfig
+        As it was, where all smears have the size of the second stage, or that names none. Otherwise the second stage
+        is at the smears' own size and the first in its proportion to it; both at their own where these differ.
 
     Warns
     -----
     bloodlib.io.images.DataWarning
-        If there are smears of another size.
+        If sizes are changed.
     """
-    if shape is None:
-        return list(smears)
-    sizes = sorted({smear.instances.shape for smear in smears} - {tuple(shape)})
-    if sizes:
-        height, width = sizes[0]
-        warnings.warn(
-            f"smears of {width}×{height} px are brought to {shape[1]}×{shape[0]}, which this profile paints, and their "
-            "cells with them; a profile without a size of its own, such as laptop, paints them as they are",
-            DataWarning,
-            stacklevel=3,
-        )
-    return [_smear_at_size(smear, shape) if smear.instances.shape != tuple(shape) else smear for smear in smears]
-
-
-def _smear_at_size(smear: Smear, shape: tuple[int, int]) -> Smear:
-    kinds = np.zeros(smear.count + 1, dtype=np.int64)
-    seen = resized(Labelled(smear.name, smear.image, smear.instances, kinds), shape)
-    left = np.unique(seen.instances)
-    instances, classes = relabel(seen.instances, smear.classes[left[left > 0] - 1])
-    return Smear(seen.image, instances, classes, name=smear.name, group=smear.group)
+    first, second = config.stages
+    found = sorted(set(shapes))
+    if second.shape is None or found == [tuple(second.shape)]:
+        return config
+    own = found[0] if len(found) == 1 else None
+    small = None
+    if own is not None and first.shape is not None:
+        shares = (a * side / b for a, b, side in zip(first.shape, second.shape, own, strict=True))
+        small = tuple(max(2 * STRIDE, round(side / STRIDE) * STRIDE) for side in shares)
+    said = f"{own[1]}×{own[0]} px" if own else "several sizes"
+    warnings.warn(
+        f"smears of {said} are learnt from as they are, instead of {second.shape[1]}×{second.shape[0]}, which is the "
+        "size of this profile" + (f"; the first stage shows them at {small[1]}×{small[0]} px" if small else ""),
+        DataWarning,
+        stacklevel=3,
+    )
+    return replace(config, stages=(replace(first, shape=small), replace(second, shape=own)))
 
 
 def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:

@@ -178,7 +178,7 @@ class CellTrainer(OneStage):
         super().__init__(folder, seed, config.precision, identity, (*LOSSES, "seconds"))
         self.config, self.cells, self.progress = config, cells, progress
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
             self.objective = CellObjective(
                 UNet(config.side_px, config.filters, config.upsample), PatchGAN(config.discriminator_filters)
             ).to(self.fabric.device)

@@ -247,7 +247,7 @@ class ObjectDatabase:
             owners += [index] * len(cut)
         if not shapes and any(densities):
             warnings.warn(
-                "nothing is strewn: what lies beside the cells (lettering, heaps of stain, white cells) is of no shape to be",
+                "nothing is strewn: what lies beside cells (lettering, heaps of stain) is of no shape that could be",
                 DataWarning,
                 stacklevel=2,
             )

@@ -62,6 +62,18 @@ def released_as(identity: str) -> Path | None:
     return None
 
 
+def continued_for(data: str, profile: str) -> Path | None:
+    """Find the stored painter that went on from another one's weights and serves every seed of a set and profile.
+
+    None where there is none. Settings and seed alone, by which `released_as` finds others, do not name such a training.
+    """
+    for path in sorted(package_data("painters").glob(f"*/{CONFIG}")):
+        content = read_json(path)
+        if content.get("start") and (content.get("profile"), content["data"]["fingerprint"]) == (profile, data):
+            return path.parent
+    return None
+
+
 def released_of(data: str, **about: Any) -> Path | None:
     """Find the released model that was fitted on the smears of a fingerprint; None where there is none.
 

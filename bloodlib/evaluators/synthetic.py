@@ -63,7 +63,8 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     Returns
     -------
     Path
-        Its folder; that of a released model where one is of the same smears, settings and seed.
+        Its folder; that of a released model where one is of the same smears, settings and seed, or of the one stored
+        painter that serves every seed of these smears (the phantom's, in the laptop profile).
 
     Notes
     -----
@@ -72,9 +73,13 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
     """
     from ..gan.config import preset
     from ..gan.data import fingerprint as identify
-    from ..release import CONFIG, released_as
+    from ..release import CONFIG, continued_for, released_as
     from ..synthesis import Synthesizer
 
+    data = identify(fit)
+    stored = continued_for(data, profile)
+    if stored is not None:
+        return stored
     folder = Path(artifacts) / "painter"  # the chapters' own, of their seed
     ready = (folder / CONFIG).is_file()
     own = read_json(folder / CONFIG) if ready else {"seed": 0, "config": preset(profile).to_dict()}
@@ -82,7 +87,7 @@ def painter(fit: Sequence[Smear], profile: str, artifacts: str | Path, seed: int
         folder = folder.with_name(f"painter-{seed}")
         ready = (folder / CONFIG).is_file()
     if not ready:
-        found = released_as(preset(profile, **PLAIN_PAINTER).digest(seed=seed, data=identify(fit)))
+        found = released_as(preset(profile, **PLAIN_PAINTER).digest(seed=seed, data=data))
         if found is not None:
             return found
     plain = {**PLAIN_PAINTER, "layout": PLAIN_LAYOUT}

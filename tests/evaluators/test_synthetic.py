@@ -211,6 +211,16 @@ def test_stored_painters_of_the_grid_are_found_in_a_checkout(tmp_path):
     assert all(run["painter"] == found[run["painter_seed"]] for run in runs)
 
 
+def test_the_phantom_has_one_painter_for_every_seed_as_its_stored_runs_say(tmp_path):
+    from bloodlib._files import package_data, read_json
+
+    fit = bloodlib.load("phantom", split="fit")
+    found = {synthetic.fingerprint(synthetic.painter(fit, "laptop", tmp_path, seed)) for seed in range(3)}
+    runs = [read_json(path) for path in package_data("results", "table2", "laptop-phantom").glob("*-SD*.json")]
+    assert runs
+    assert {run["painter"] for run in runs} == found
+
+
 def test_a_mirrored_cell_is_another_unless_it_adjoins_its_original():
     instances = np.zeros((8, 6), np.int32)
     instances[1:3, 1:3], instances[6:8, 2:4], instances[3:5, 4:6] = 1, 2, 3

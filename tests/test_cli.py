@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import warnings
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -116,6 +117,14 @@ def test_doctor_reports_versions_precision_data_and_weights(capsys, monkeypatch,
     assert cli.main(["doctor"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["squeezenet1_0.safetensors", "found"] in lines
+
+
+def test_free_room_is_told_of_the_nearest_folder_that_is_there(tmp_path, monkeypatch):
+    from bloodlib.cli_doctor import _free
+
+    assert _free(tmp_path / "not" / "yet").endswith(" GB free")
+    monkeypatch.setattr(Path, "exists", lambda self: False)  # a drive that is not mounted has no folder above it
+    assert _free(tmp_path) == "not there"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from bloodlib.datasets import load, phantom
 from bloodlib.incidental import ObjectDatabase, ScatterConfig, find_objects
+from bloodlib.io.images import DataWarning
 from bloodlib.smears import Smear
 
 BACKGROUND, CELL, PLATELET, INK = (200, 205, 202), (160, 120, 140), (150, 110, 170), (40, 230, 40)
@@ -179,3 +180,15 @@ def test_smears_without_objects_give_none():
 def test_no_smears_are_refused():
     with pytest.raises(ValueError, match="no smear"):
         ObjectDatabase.fit([])
+
+
+def test_where_no_object_is_of_a_shape_to_strew_none_is_strewn():
+    """A clean smear with a scale bar, which is nothing that could lie elsewhere."""
+    bar = np.zeros(SHAPE, dtype=bool)
+    bar[150:160, 60:300] = True
+    clean = Smear(smear((bar, (60, 40, 90))), INSTANCES)
+    assert find_objects(clean.image, clean.instances).max() > 0
+    with pytest.warns(DataWarning, match="nothing is strewn"):
+        database = ObjectDatabase.fit([clean])
+    assert len(database) == 0
+    assert not database.sample(np.random.default_rng(0), INSTANCES).any()

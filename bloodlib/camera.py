@@ -102,7 +102,8 @@ class Camera:
         ----------
         views : iterable of (real, painted, instances)
             Pictures uint8 (H, W, 3) of the same mask, and that, int (H, W): cells and whatever else is
-            no background.
+            no background. Best all of one size: each smear's light is measured over its own field, and falls on
+            pictures as over the median field.
         otherwise : Camera, optional
             Lends its mean spectra to smears with too little background; if not given, those measured here do whose
             background's colour is nearest: stain and exposure decide how strong grain is.

@@ -13,8 +13,9 @@ from scipy import stats
 from bloodlib._files import read_json
 from bloodlib.evaluators import report
 from bloodlib.evaluators.arms import ARMS
-from bloodlib.evaluators.contrasts import cell, contrast
+from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast, primary
 from bloodlib.evaluators.protocol import load_runs
+from bloodlib.evaluators.verdicts import significant
 from bloodlib.quoted import quoted
 from tools import headline
 from tools.layout import ROOT
@@ -36,8 +37,8 @@ def section() -> str:
 
 
 @cache
-def runs() -> list[dict[str, Any]]:
-    return report.by_set(load_runs(STORED / "table2"))[(headline.DATA, headline.PROFILE)]
+def runs(data: str = headline.DATA) -> list[dict[str, Any]]:
+    return report.by_set(load_runs(STORED / "table2"))[(data, headline.PROFILE)]
 
 
 def signed(x: float) -> str:
@@ -174,6 +175,24 @@ def contact() -> list[str]:
     ]
 
 
+def rendered() -> list[str]:
+    found = primary(runs("phantom"), np.random.default_rng(0))
+    assert len(found) == 6
+    assert all(significant(c) and c.gain < 0 for c in found.values()), "all six, and all of them losses"
+    assert {c.seeds for c in found.values()} == {8}
+    points = primary(runs("phantom"), np.random.default_rng(0), "point_f1")
+    said = []
+    for arm, against in (("SD", "RD"), ("RD+SD+aug", "RD+aug")):
+        told = [
+            f"{signed(c.mean)} ({signed(c.low)} to {signed(c.high)})"
+            for c in (found[task, arm, against] for task in report.TASKS)
+        ]
+        said.append("the segmenter {}, the detector {} and the contour network {}".format(*told))
+    by_points = [points["fcn8s", *pair] for pair in PRIMARY]
+    assert all(c.mean > 0 for c in by_points)
+    return said
+
+
 def how_many() -> list[str]:
     five, ten = difference("RD-5", "RD"), difference("RD-10", "RD")
     mean, interval, pairs = difference("RD+SD-10", "RD-10", absolute=True)
@@ -229,7 +248,7 @@ def rest() -> list[str]:
     ]
 
 
-PARTS = (masks, layouts, painter, instrument, contact, how_many, cells, rest)
+PARTS = (masks, layouts, painter, instrument, contact, rendered, how_many, cells, rest)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

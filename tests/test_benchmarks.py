@@ -83,7 +83,7 @@ def test_names_given_to_all_benchmarks_are_not_taken_for_options_of_one(monkeypa
     monkeypatch.setattr(all_benchmarks.importlib, "import_module", lambda name: fake)
     all_benchmarks.main(["masks"])
     assert seen == [[]]
-    with pytest.raises(SystemExit, match="no benchmark 'nope'; there are "):
+    with pytest.raises(SystemExit, match="no target is measured by 'nope' but by masks, "):
         all_benchmarks.main(["nope"])
 
 

@@ -74,10 +74,9 @@ def test_the_sheet_shows_what_it_says_and_no_photograph(cells):
     step = cyclegan.PANEL_PX + cyclegan.GAP_PX
     assert picture.shape == (cyclegan.HEAD_PX + step, len(cyclegan.COLUMNS) * step, 3)
     below = picture[cyclegan.HEAD_PX :]
-    panels = [below[: -cyclegan.GAP_PX, k * step : (k + 1) * step - cyclegan.GAP_PX] for k in range(6)]
+    panels = [below[: -cyclegan.GAP_PX, k * step : (k + 1) * step - cyclegan.GAP_PX] for k in range(5)]
     levels = [set(np.unique(panel)) for panel in panels]
-    assert levels == [{0, 128, 255}, {77}, {0, 128, 255}, {150}, {0, 255}, {77}]
-    assert (panels[0] == panels[2]).all()
+    assert levels == [{77}, {0, 128, 255}, {150}, {0, 255}, {77}], "painted, found again, paired, found, painted again"
     assert row["dice"]["found again"] == {"cytoplasm": 1.0, "nucleus": 1.0, "whole cell": 1.0}
     assert row["dice"]["found in the picture"]["cytoplasm"] == 0 < row["dice"]["found in the picture"]["nucleus"]
 

@@ -11,7 +11,7 @@ from bloodlib._files import read_json
 from bloodlib.evaluators.arms import ARMS, CONTROLS, plan
 from bloodlib.evaluators.config import TASKS, preset
 from bloodlib.evaluators.prepare import forget_missing
-from bloodlib.evaluators.protocol import stale
+from bloodlib.evaluators.records import stale
 from bloodlib.evaluators.run import stored_path
 from bloodlib.evaluators.synthetic import painter_seed
 from bloodlib.release import released

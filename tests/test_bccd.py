@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -37,3 +40,15 @@ def test_a_box_without_an_area_is_named(real_data):
     with pytest.warns(DataWarning, match=r"BloodImage_00\d+\.xml: box .* allowed is xmin < xmax"):
         read = [bccd.boxes(name) for name in bloodlib.load("bccd").names]
     assert sum(len(voc.boxes) for voc in read) == 4888 - 2
+
+
+@pytest.mark.real("bccd")
+def test_the_boxes_of_a_smear_need_its_file_alone(real_data, tmp_path, monkeypatch):
+    annotation = Path("bccd", "BCCD", "Annotations", "BloodImage_00001.xml")
+    (tmp_path / annotation).parent.mkdir(parents=True)
+    shutil.copy(real_data / annotation, tmp_path / annotation)
+    expected = bccd.boxes("BloodImage_00001")
+    monkeypatch.setenv("BLOODLIB_DATA", str(tmp_path))
+    np.testing.assert_array_equal(bccd.boxes("BloodImage_00001").boxes, expected.boxes)
+    with pytest.raises(ValueError, match=r"BloodImage_99999\.xml' is none of the 733 files of bccd"):
+        bccd.boxes("BloodImage_99999")

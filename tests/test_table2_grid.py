@@ -13,8 +13,7 @@ import yaml
 
 from bloodlib._files import alone_in
 from bloodlib.evaluators.arms import ARMS, CONTROLS
-from bloodlib.evaluators.backbone import backbone_name
-from bloodlib.evaluators.config import preset
+from bloodlib.evaluators.config import backbone_name, preset
 from bloodlib.evaluators.run import stored_path
 from tools import results
 
@@ -58,6 +57,15 @@ def test_controls_are_asked_for_by_one_word(tmp_path):
     jobs = planned(tmp_path, "seeds=0", "tasks=fcn8s", "arms=controls")
     assert jobs["fcn8s_seed_0"] == len(CONTROLS)
     assert jobs["shared"] == 7  # painter, painted, uniform, overlap, plain, camera, released
+
+
+def test_reading_the_grid_loads_no_network():
+    """Each start of Snakemake reads it, on a cluster once per job: seconds, where it loads torch."""
+    imports = re.findall(r"^(?:from|import) .*$", (ROOT / "table2.smk").read_text(), re.MULTILINE)
+    heavy = "print(sorted({'torch', 'torchvision', 'lightning_fabric', 'sklearn'} & set(sys.modules)))"
+    assert any("bloodlib.evaluators" in line for line in imports)
+    asked = [sys.executable, "-c", "\n".join([*imports, heavy])]
+    assert subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_the_slurm_profile_is_one_that_snakemake_reads():

@@ -18,7 +18,7 @@ from .typography import minus
 
 def substitutions(root: Path) -> dict[str, Any]:
     """Collect what pages under book/ may use as ``{{ name }}``."""
-    from bloodlib.evaluators.protocol import load_runs
+    from bloodlib.evaluators.records import load_runs
 
     stored = root / "data" / "results"
     cell_types = root / "data" / "models" / "cell_types" / "card.json"
@@ -88,7 +88,7 @@ def finding(runs: list[dict[str, Any]]) -> str:
     Parameters
     ----------
     runs : list of dict
-        As `bloodlib.evaluators.protocol.load_runs` gives them.
+        As `bloodlib.evaluators.records.load_runs` gives them.
     """
     from bloodlib import datasets
     from bloodlib.evaluators import report

@@ -17,7 +17,7 @@ from bloodlib.evaluators import report
 from bloodlib.evaluators.arms import ARMS
 from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast
 from bloodlib.evaluators.markdown import head, row
-from bloodlib.evaluators.protocol import load_runs
+from bloodlib.evaluators.records import load_runs
 
 from .layout import ROOT
 

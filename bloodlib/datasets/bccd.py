@@ -54,12 +54,18 @@ def load(split: str = "all") -> SmearFolder:
 def boxes(name: str) -> VocBoxes:
     """Give the published boxes of one smear: RBC, WBC and Platelets, with cells in clumps often left out.
 
+    Raises
+    ------
+    ValueError
+        If the set has no such smear.
+
     Warns
     -----
     bloodlib.io.DataWarning
         For each of the set's two boxes without an area, which is left out.
     """
-    return read_voc(fetch("bccd", progress=False) / _BOXES / f"{name}.xml")
+    path = f"{_BOXES}/{name}.xml"
+    return read_voc(fetch("bccd", progress=False, only=path) / path)
 
 
 def _read(folder: Path, name: str) -> Smear:

@@ -148,8 +148,8 @@ def status(name: str) -> Status:
     return Status(name, folder, present, len(hashes) - present)
 
 
-def fetch(name: str, progress: bool = True, base_url: str | None = None) -> Path:
-    """Make sure that every file of a set is in the cache, and is the right one.
+def fetch(name: str, progress: bool = True, base_url: str | None = None, only: str | None = None) -> Path:
+    """Make sure that every file of a set, or a single one, is in the cache and is the right one.
 
     Parameters
     ----------
@@ -159,6 +159,8 @@ def fetch(name: str, progress: bool = True, base_url: str | None = None) -> Path
         Show a bar over the files.
     base_url : str, optional
         A mirror with the same paths (``https://…`` or ``file:///…``) in place of the registry's.
+    only : str, optional
+        A file of the set by its path in the registry: the others are neither looked at nor downloaded.
 
     Returns
     -------
@@ -168,12 +170,17 @@ def fetch(name: str, progress: bool = True, base_url: str | None = None) -> Path
     Raises
     ------
     ValueError
-        If a file's SHA-256 is not the registry's: names the file, the expected and the found hash.
+        If a file's SHA-256 is not the registry's: names the file, the expected and the found hash; or if `only` is
+        no file of the set.
         A downloaded one is thrown away; one that was already there is left for its owner to remove.
     OSError
         If a file is missing and cannot be downloaded or stored.
     """
     registered, hashes = _registry(name)
+    if only is not None:
+        if only not in hashes:
+            raise ValueError(f"{only!r} is none of the {len(hashes)} files of {name}")
+        hashes = {only: hashes[only]}
     return fetch_files(data_home() / name, base_url or registered, hashes, progress=progress, title=name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 
 from .._files import alone_in, in_turn, replacing
 from .arms import Samples, plan
-from .config import EvaluatorConfig
+from .config import EvaluatorConfig, backbone_name, trained_on_phantom
 
 SEED = 0
 PREFIX = "backbone."
@@ -43,7 +42,7 @@ def phantom_backbone(config: EvaluatorConfig, artifacts: str | Path, progress: b
     from ..datasets import load
     from .training import train
 
-    alone = _trained_on_phantom(config)
+    alone = trained_on_phantom(config)
     path = Path(artifacts) / backbone_name(config)
 
     def make() -> None:
@@ -60,15 +59,6 @@ def phantom_backbone(config: EvaluatorConfig, artifacts: str | Path, progress: b
     if not path.is_file():
         in_turn(make)  # two runs that train it at once would not begin with the same one
     return path
-
-
-def backbone_name(config: EvaluatorConfig) -> str:
-    """Name the file of the backbone that detectors of a configuration start from."""
-    return f"backbone-{_trained_on_phantom(config).hash}.safetensors"
-
-
-def _trained_on_phantom(config: EvaluatorConfig) -> EvaluatorConfig:
-    return replace(config, start="none", steps=config.start_steps, checkpoints=1)
 
 
 def load_backbone(model: nn.Module, path: str | Path) -> None:

@@ -135,3 +135,13 @@ def preset(profile: str, task: str, **overrides: Any) -> EvaluatorConfig:
             f"tasks {', '.join(TASKS)}"
         )
     return replace(PRESETS[profile, task], **overrides)
+
+
+def trained_on_phantom(config: EvaluatorConfig) -> EvaluatorConfig:
+    """Give the configuration by which the phantom backbone of a detector is trained."""
+    return replace(config, start="none", steps=config.start_steps, checkpoints=1)
+
+
+def backbone_name(config: EvaluatorConfig) -> str:
+    """Name the file of the backbone that detectors of a configuration start from."""
+    return f"backbone-{trained_on_phantom(config).hash}.safetensors"

@@ -94,7 +94,7 @@ def cell(
     Parameters
     ----------
     runs : sequence of dict
-        As `protocol.load_runs` gives them.
+        As `records.load_runs` gives them.
     task, arm : str
     way : {"on_validation", "on_test"}
         How the checkpoint was chosen.

@@ -12,8 +12,7 @@ from typing import Any
 from .._files import MANIFEST, package_data, read_json, write_json
 from ..release import CONFIG, released
 from .arms import ARMS, CONTROLS, SOURCES, plan
-from .backbone import backbone_name, phantom_backbone
-from .config import PROFILES, preset
+from .config import PROFILES, backbone_name, preset
 from .synthetic import fingerprint, folder_name, painter_for, synthetic_smears
 
 WHAT = ("backbone", "painter", *(source for source in SOURCES if source not in ("shuffled", "repainted", "copy-paste")))
@@ -44,6 +43,8 @@ def prepare(
     from ..datasets import load
 
     if what == "backbone":
+        from .backbone import phantom_backbone
+
         config = preset(profile, "faster_rcnn")
         return {"file": phantom_backbone(config, artifacts, progress).name if config.start == "phantom" else None}
     fit = load(data, split="fit")

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from .._files import read_json, sha256, write_json
+from .._files import sha256
 from .._versions import versions
 from ..gan.precision import processor_name
 from ..smears import Smear, SmearFolder
-from .arms import ARMS, CONTROLS, Samples, plan
-from .config import PROFILES, TASKS, EvaluatorConfig, preset
+from .arms import ARMS, Samples, plan
+from .config import TASKS, EvaluatorConfig, preset
 from .crowding import by_crowding
+from .records import load_runs, save_run, stale
 from .tasks import MAIN_SCORE, score_set
 from .training import Evaluator, train
 
@@ -212,48 +213,3 @@ def no_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [no_nan(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def save_run(path: str | Path, record: dict[str, Any]) -> None:
-    """Write a record whole or not at all."""
-    write_json(path, record)
-
-
-def load_runs(folder: str | Path) -> list[dict[str, Any]]:
-    """Read every stored run below a folder, in the order of task, arm and seed.
-
-    Raises
-    ------
-    ValueError
-        If a file is not a record of a run, or of the same one as another, with its name.
-
-    Notes
-    -----
-    A folder that does not exist holds no runs.
-    """
-    runs = []
-    known: dict[tuple, Path] = {}
-    for path in sorted(Path(folder).rglob("[!.]*.json")):  # what begins with a dot is being written
-        record = read_json(path)
-        missing = [key for key in ("task", "arm", "seed", "dataset", "selected") if key not in record]
-        if missing or record["task"] not in TASKS or record["arm"] not in ARMS + CONTROLS:
-            raise ValueError(f"{path}: not the record of a run ({', '.join(missing) or 'unknown task or arm'})")
-        which = tuple(record.get(name) for name in ("dataset", "profile", "task", "arm", "seed", "config_hash"))
-        if known.setdefault(which, path) != path:
-            raise ValueError(f"{path}: is of the same run as {known[which].name}, which would count twice; remove one")
-        runs.append(record)
-    return sorted(
-        runs,
-        key=lambda r: (
-            r["dataset"],
-            r["profile"],
-            TASKS.index(r["task"]),
-            (ARMS + CONTROLS).index(r["arm"]),
-            r["seed"],
-        ),
-    )
-
-
-def stale(record: dict[str, Any]) -> bool:
-    """Say whether a stored run was made with another configuration than its preset has today."""
-    return record["profile"] not in PROFILES or record["config_hash"] != preset(record["profile"], record["task"]).hash

@@ -11,7 +11,7 @@ from .arms import ARMS
 from .config import TASKS
 from .contrasts import Cell, cell, controls, primary
 from .markdown import anchor, head, row
-from .protocol import stale
+from .records import stale
 from .report_contrasts import contrast_table, controls_table, forest, group_table, painter_table
 from .report_runs import commands, cost_table, crowding_table, optimism_table, run_page
 from .stored_scores import ALSO, IN_RECORD, LOWER_IS_BETTER, NAMES, one_set, other_masks

@@ -11,7 +11,7 @@ from .arms import ARMS
 from .config import TASKS
 from .markdown import anchor, head, row
 from .optimism import optimism
-from .protocol import stale
+from .records import stale
 from .run import command
 from .stored_scores import NAMES, one_set, painter_of
 from .tasks import BASELINE, MAIN_SCORE, TITLES

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from bloodlib._files import alone_in
 from bloodlib.evaluators import backbone, tasks
-from bloodlib.evaluators.config import preset
+from bloodlib.evaluators.config import backbone_name, preset
 
 TINY = {"crop_px": 64, "batch": 1, "train_proposals": 20, "proposals": 30, "rois": 8, "head_width": 8}
 
@@ -31,7 +31,7 @@ def test_every_detector_starts_from_the_file_and_only_its_head_is_drawn(tmp_path
 
 def test_a_backbone_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
     config = preset("smoke", "faster_rcnn", start="phantom", start_steps=1, **TINY)
-    path, waits = tmp_path / backbone.backbone_name(config), []
+    path, waits = tmp_path / backbone_name(config), []
 
     def sleep(seconds):
         waits.append(seconds)

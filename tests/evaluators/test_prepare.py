@@ -8,8 +8,7 @@ import pytest
 
 from bloodlib._files import package_data, read_json, write_json
 from bloodlib.evaluators import prepare
-from bloodlib.evaluators.backbone import backbone_name
-from bloodlib.evaluators.config import preset
+from bloodlib.evaluators.config import backbone_name, preset
 from bloodlib.evaluators.synthetic import fingerprint
 
 PAINTER = fingerprint(package_data("painters", "chula_rbc12-laptop-0"))

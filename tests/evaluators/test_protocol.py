@@ -208,9 +208,11 @@ def test_a_run_that_is_stored_twice_is_refused(tmp_path):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("part", ["fit", "validation", "test"])
+@pytest.mark.parametrize(
+    "part", ["validation", *(pytest.param(part, marks=pytest.mark.nightly) for part in ("fit", "test"))]
+)
 def test_masks_are_derived_as_they_were_for_the_stored_runs(real_data, part):
-    """Else new runs would be held against old ones of other masks; seconds, since 84 smears are derived."""
+    """Else new runs would be held against old ones of other masks; by day one part, since 40 smears take long."""
     (stored,) = {
         one["split"][part]["sha256"]
         for one in protocol.load_runs(package_data("results", "table2", "laptop-chula_rbc12"))

@@ -101,9 +101,18 @@ def painter() -> list[str]:
     sizes, values = found["sizes"], found["kid"]["fit"]["values"]
     draws = [one["mean"] for name, one in values.items() if name.startswith("sampled")]
     blind = [read_json(path) for path in (STORED / "painter").glob("chula_rbc12-laptop-blind*.json")]
-    told = {(one["painted"]["told_apart"], one["painted"]["n"]) for one in blind}
+    many, alone = (
+        sorted(
+            {
+                (one["painted"]["told_apart"], one["painted"]["n"])
+                for one in blind
+                if one["key"].get("alone", False) is way
+            }
+        )
+        for way in (False, True)
+    )
     assert len(draws) == 3
-    assert len(told) == 1
+    assert len(many) == 1
     return [
         f"(of Table 2's first painter, KID {kid['mean']:.2f} ± {kid['std']:.2f} instead of {before['mean']:.2f})",
         f"(details of {low:g} to {high:g} px displace the outlines of painted test masks by "
@@ -112,7 +121,8 @@ def painter() -> list[str]:
         f"{rough['real, part fit']:.3f})",
         f"vary by {sizes['sampled']['spread']:.3f} of the mean (real {sizes['real, part fit']['spread']:.3f})",
         "(KID {:.2f}, {:.2f} and {:.2f} in three draws of ".format(*draws) + f"{found['smears']['sampled']})",
-        "An observer still tells {} tiles of {}".format(*told.pop()),
+        "An observer of many pairs still tells {} tiles of {}".format(*many[0]),
+        "at one pair each told {} of {}, and {} of {} of whole sampled smears".format(*alone[0], *alone[1]),
     ]
 
 

@@ -91,6 +91,7 @@ def _about(folder: Path) -> dict[str, str]:
 
 def _blind(results: list[dict[str, Any]]) -> str:
     rows = ["| paintings | painted beside real: told apart | two of one kind, which is guessing |", "|---|---|---|"]
+    results = sorted(results, key=lambda result: result.get("key", {}).get("alone", False))
     for result in results:
         told = []
         for one in (result.get("painted"), result.get("floor")):
@@ -102,7 +103,8 @@ def _blind(results: list[dict[str, Any]]) -> str:
         [
             *rows,
             "",
-            f"In brackets: 95 % intervals, which take answers for independent. Who looked: {'; '.join(observers)}.",
+            "In brackets: 95 % intervals, which take answers for independent; those of an observer of many pairs, who "
+            f"can sort tiles into two looks, hang together. Who looked: {'; '.join(observers)}.",
         ]
     )
 

@@ -38,6 +38,7 @@ def make_sheets(
     floor_pairs: int = 20,
     pairing: str = "group",
     zoom: int = ZOOM,
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Write numbered pairs of tiles to look at, and the key apart from them.
 
@@ -60,6 +61,9 @@ def make_sheets(
         mean colour, for painted tiles without a slide; or any.
     zoom : int
         Every tile is enlarged this many times, by Lanczos' filter.
+    alone : bool
+        One pair on each sheet, for as many observers as there are pairs: who sees one pair cannot sort the tiles of
+        many into two looks, and the answers are independent, as the intervals take them to be.
 
     Returns
     -------
@@ -103,10 +107,11 @@ def make_sheets(
         where = {name: f"{t.source} at {t.row}, {t.column}" for name, t in zip(SIDES, two, strict=True)}
         floor = {} if kind == "painted" else {"of": kind}
         entries.append({"pair": number, "kind": "floor" if floor else kind, **floor, "painted": SIDES[side], **where})
-    key = {"pairing": pairing, "zoom": zoom, "side_px": real[0].image.shape[0], "pairs": entries}
-    folder = Path(folder)
-    for k, start in enumerate(range(0, len(shown), COLUMNS * ROWS), start=1):
-        write_image(folder / "sheets" / f"sheet_{k:02d}.png", draw_sheet(shown[start : start + COLUMNS * ROWS], zoom))
+    side_px = real[0].image.shape[0]
+    key = {"pairing": pairing, "zoom": zoom, "side_px": side_px, "alone": alone, "pairs": entries}
+    folder, on_each = Path(folder), 1 if alone else COLUMNS * ROWS
+    for k, start in enumerate(range(0, len(shown), on_each), start=1):
+        write_image(folder / "sheets" / f"sheet_{k:02d}.png", draw_sheet(shown[start : start + on_each], zoom))
     write_json(folder / "sheets" / "answers.json", {str(number): "left or right?" for number in chosen})
     write_json(folder / "key.json", key)
     return key
@@ -291,6 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for sheets/ and key.json")
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--floor-pairs", type=int, default=20)
+    parser.add_argument("--alone", action="store_true", help="one pair on each sheet, for an observer of its own")
     parser.add_argument("--sampled", type=int, default=0, help="sample this many whole smears (default: real masks)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--score", type=Path, metavar="ANSWERS", help="answers.json, filled in")
@@ -308,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..datasets import load
 
     smears = load(given.data, split=given.split)
-    options = {"pairs": given.pairs, "floor_pairs": given.floor_pairs}
+    options = {"pairs": given.pairs, "floor_pairs": given.floor_pairs, "alone": given.alone}
     sheets_of_model(given.model, smears, given.out, given.seed, sampled=given.sampled, **options)
     print(f"{given.out / 'sheets'}: look, and fill in answers.json; do not open {given.out / 'key.json'} before")
     return 0

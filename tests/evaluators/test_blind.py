@@ -57,6 +57,19 @@ def test_the_key_says_which_tile_of_the_sheet_is_painted(tmp_path):
             assert entry[side].startswith("p" if bright else "r")
 
 
+def test_pairs_can_be_alone_on_their_sheets(tmp_path):
+    together, alone = (make(tmp_path / name, alone=name == "alone") for name in ("together", "alone"))
+    assert together | {"alone": True} == alone, "the same pairs"
+    sheets = sorted(path.name for path in (tmp_path / "alone" / "sheets").glob("*.png"))
+    assert sheets == [f"sheet_{entry['pair']:02d}.png" for entry in alone["pairs"]]
+    for entry, name in zip(alone["pairs"], sheets, strict=True):
+        sheet = np.array(Image.open(tmp_path / "alone" / "sheets" / name))[blind.HEAD_PX :]
+        for side, part in zip(blind.SIDES, np.array_split(sheet, 2, axis=1), strict=True):
+            found = tile_in_sheet(tmp_path / "together", entry["pair"], side)
+            x = blind.GAP_PX if side == "left" else sheet.shape[1] - 2 * blind.GAP_PX - found.shape[1] - part.shape[1]
+            np.testing.assert_array_equal(part[: found.shape[0], x : x + found.shape[1]], found)
+
+
 def test_sheets_hold_no_hint_beside_the_key(tmp_path):
     key = make(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["key.json", "sheets"]

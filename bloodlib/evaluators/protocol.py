@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 import subprocess
 import time
@@ -22,6 +23,7 @@ from .arms import ARMS, Samples, plan
 from .config import TASKS, EvaluatorConfig, preset
 from .crowding import by_crowding
 from .records import load_runs, save_run, stale
+from .resume import Unfinished
 from .tasks import MAIN_SCORE, score_set
 from .training import Evaluator, train
 
@@ -68,6 +70,7 @@ def run_and_keep(
     start_from: str | Path | None = None,
     accelerator: str = "auto",
     progress: bool = False,
+    unfinished: Unfinished | None = None,
 ) -> tuple[dict[str, Any], Evaluator]:
     """Train on one arm, choose the checkpoint on validation, score the test set.
 
@@ -91,6 +94,8 @@ def run_and_keep(
     accelerator : str
         Lightning Fabric's name for the device.
     progress : bool
+    unfinished : Unfinished, optional
+        Keeps what a run that is stopped goes on from.
 
     Returns
     -------
@@ -102,6 +107,7 @@ def run_and_keep(
         on the test set), and ``selected["optimism"]`` what it gains in the main score by looking.
         ``crowding`` is AP of test boxes by crowding (detection only), ``cost`` the number of weights,
         seconds per test image and peak memory; ``synthetic`` the digest of the first `DIGESTED` synthetic smears.
+        A run that was stopped and went on has ``resumed``: after which step, and by the code of which commit.
     evaluator : Evaluator
         With the weights that validation chose.
 
@@ -112,38 +118,11 @@ def run_and_keep(
     config = config or preset("laptop", task)
     if config.task != task:
         raise ValueError(f"task is {task!r} but config is for {config.task!r}; use preset(profile, {task!r})")
-    began, spent, commit = time.perf_counter(), time.process_time(), _commit()
+    unfinished, commit = unfinished or Unfinished(), _commit()
     fit = evenly(fit, config.real_images)
     validation, test = evenly(validation, config.scored_images), evenly(test, config.scored_images)
     composition = plan(arm, len(fit), config.multiple)
     samples = Samples(composition, fit, synthetic, seed)
-    history: list[dict] = []
-    rows: list[list[dict]] = []
-    crowds: list[dict | None] = []
-    predicting: list[float] = []
-    best: dict[str, Any] = {}
-
-    def check(evaluator: Evaluator, step: int) -> None:
-        on_validation, _ = evaluator.evaluate(validation)
-        started = time.perf_counter()
-        predictions = [evaluator.predict(smear.image) for smear in test]
-        predicting.append((time.perf_counter() - started) / len(test))
-        on_test, per_image = score_set(predictions, test, config)
-        main = MAIN_SCORE[task]
-        if not history or on_validation[main] > max(entry["validation"][main] for entry in history):
-            best.update(copy.deepcopy(evaluator.model.state_dict()))
-        history.append({"step": step, "validation": on_validation, "test": on_test})
-        rows.append(per_image)
-        found = [(p.boxes, p.scores) for p in predictions]
-        crowds.append(None if task == "fcn8s" else by_crowding(found, [smear.instances for smear in test]))
-
-    evaluator = train(
-        samples, config, seed, start_from=start_from, at_checkpoint=check, accelerator=accelerator, progress=progress
-    )
-    evaluator.model.load_state_dict(best)
-    selected = _select(history, MAIN_SCORE[task])
-    chosen = {way: next(k for k, h in enumerate(history) if h["step"] == selected[way]["step"]) for way in WAYS}
-    every = max(len(evaluator.losses) // 20, 1)
     record = {
         "task": task,
         "arm": arm,
@@ -161,27 +140,69 @@ def run_and_keep(
             for part, smears in (("fit", fit), ("validation", validation), ("test", test))
         },
         "synthetic": digest(samples.synthetic(DIGESTED)) if composition.synthetic else None,
+    }
+    used = versions("bloodlib", "torch", "torchvision", "numpy")
+    unfinished.identity, unfinished.commit = identity_of(record | used), commit
+
+    def check(evaluator: Evaluator, step: int) -> None:
+        checks = unfinished.checks
+        on_validation, _ = evaluator.evaluate(validation)
+        started = time.perf_counter()
+        predictions = [evaluator.predict(smear.image) for smear in test]
+        checks.predicting.append((time.perf_counter() - started) / len(test))
+        on_test, per_image = score_set(predictions, test, config)
+        main = MAIN_SCORE[task]
+        if not checks.history or on_validation[main] > max(entry["validation"][main] for entry in checks.history):
+            checks.best.update(copy.deepcopy(evaluator.model.state_dict()))
+        checks.history.append({"step": step, "validation": on_validation, "test": on_test})
+        checks.rows.append(per_image)
+        found = [(p.boxes, p.scores) for p in predictions]
+        checks.crowds.append(None if task == "fcn8s" else by_crowding(found, [smear.instances for smear in test]))
+
+    evaluator = train(
+        samples,
+        config,
+        seed,
+        start_from=start_from,
+        at_checkpoint=check,
+        accelerator=accelerator,
+        progress=progress,
+        unfinished=unfinished,
+    )
+    checks = unfinished.checks
+    evaluator.model.load_state_dict(checks.best)
+    selected = _select(checks.history, MAIN_SCORE[task])
+    chosen = {way: next(k for k, h in enumerate(checks.history) if h["step"] == selected[way]["step"]) for way in WAYS}
+    every = max(len(evaluator.losses) // 20, 1)
+    total, cpu = unfinished.spent
+    record |= {
         "losses": [round(float(np.mean(evaluator.losses[k : k + every])), 4) for k in range(0, config.steps, every)],
-        "history": history,
+        "history": checks.history,
         "selected": selected,
-        "per_image": {way: rows[k] for way, k in chosen.items()},
-        "crowding": crowds[chosen["on_validation"]],
+        "per_image": {way: checks.rows[k] for way, k in chosen.items()},
+        "crowding": checks.crowds[chosen["on_validation"]],
         "cost": {
             "parameters": evaluator.parameters,
-            "seconds_per_image": round(min(predicting), 3),
+            "seconds_per_image": round(min(checks.predicting), 3),
             "peak_mib": round(evaluator.peak_mib),
         },
         "seconds": {
             "training": round(evaluator.seconds, 1),
-            "total": round(time.perf_counter() - began, 1),
-            "cpu": round(time.process_time() - spent, 1),  # what counts on a machine shared with other work
+            "total": round(total, 1),
+            "cpu": round(cpu, 1),  # what counts on a machine shared with other work
         },
         "device": evaluator.device,
         "processor": processor_name(),
-        "versions": versions("bloodlib", "torch", "torchvision", "numpy"),
+        "versions": used,
         "commit": commit,  # of the code that was loaded, not of what a long run may find at its end
+        **({"resumed": unfinished.resumed} if unfinished.resumed else {}),
     }
     return no_nan(record), evaluator
+
+
+def identity_of(record: dict[str, Any]) -> str:
+    """Give twelve hexadecimal digits of what decides a run: its configuration, arm, seed, pictures and libraries."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
 WAYS = ("on_validation", "on_test")

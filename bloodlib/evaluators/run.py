@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .._files import read_json
+from .._files import alone_in, read_json
 from ..release import CONFIG
 from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, STARTS, TASKS, EvaluatorConfig, preset
@@ -37,6 +38,12 @@ def stored_path(
     if steps not in (None, preset(profile, task).steps):
         return Path(folder) / "steps" / f"{profile}-{Path(data).name}" / f"{task}-{arm}-{seed}-{steps}.json"
     return Path(folder) / "table2" / f"{profile}-{Path(data).name}" / f"{task}-{arm}-{seed}.json"
+
+
+def unfinished_path(out: str | Path, config: EvaluatorConfig, artifacts: str | Path) -> Path:
+    """Say in which folder a run keeps what it would go on from, until its record is stored."""
+    out = Path(out)
+    return Path(artifacts) / "unfinished" / f"{out.parent.name}-{out.stem}-{config.hash}"
 
 
 def command(record: dict[str, Any]) -> str:
@@ -119,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from . import protocol
+    from .resume import Unfinished
 
     torch.set_num_threads(given.threads)
     if given.steps is not None and given.steps < 1:
@@ -127,18 +135,25 @@ def main(argv: list[str] | None = None) -> int:
     config = preset(given.profile, given.task, **chosen)
     turn = painter_seed(given.seed)
     needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress, given.painter)
-    record = protocol.run(
-        given.task,
-        given.arm,
-        given.seed,
-        config=config,
-        accelerator=given.accelerator,
-        progress=given.progress,
-        **needed,
-    )
-    if given.painter and record["painter"]:
-        record["painter_name"] = given.painter
-    protocol.save_run(given.out, record)
+    kept = unfinished_path(given.out, config, given.artifacts)
+    with alone_in(kept):
+        unfinished = Unfinished(kept)
+        record = protocol.run(
+            given.task,
+            given.arm,
+            given.seed,
+            config=config,
+            accelerator=given.accelerator,
+            progress=given.progress,
+            unfinished=unfinished,
+            **needed,
+        )
+        if given.painter and record["painter"]:
+            record["painter_name"] = given.painter
+        protocol.save_run(given.out, record)
+        unfinished.forget()
+    with suppress(OSError):  # of a run that went on; a new one's is gone already
+        kept.rmdir()
     main_score = record["selected"]["main"]
     print(
         f"{given.task} {given.arm} seed {given.seed}: test {main_score} "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ..smears import Smear
 from . import tasks
 from .arms import Samples
 from .config import EvaluatorConfig
+from .resume import Unfinished
 
 T = TypeVar("T")
 
@@ -90,6 +91,12 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
 
 
+def _with_state(batches: Iterator[T], rng: np.random.Generator) -> Iterator[tuple[T, dict[str, Any]]]:
+    """Give with each batch the state that its drawing left `rng` in: by the time it is used, others may be drawn."""
+    for batch in batches:
+        yield batch, rng.bit_generator.state
+
+
 def _ahead(batches: Iterator[T]) -> Iterator[T]:
     """Draw each batch while the one before is used: a processor that only waits for a GPU has the time."""
     with ThreadPoolExecutor(1) as drawing:
@@ -109,6 +116,7 @@ def train(
     at_checkpoint: Callable[[Evaluator, int], None] | None = None,
     accelerator: str = "auto",
     progress: bool = False,
+    unfinished: Unfinished | None = None,
 ) -> Evaluator:
     """Train the network of a configuration.
 
@@ -127,6 +135,8 @@ def train(
         Lightning Fabric's: auto, cpu, cuda, …
     progress : bool
         Show a bar.
+    unfinished : Unfinished, optional
+        Where a training that was stopped goes on from, and what one that is stopped leaves.
 
     Returns
     -------
@@ -145,14 +155,18 @@ def train(
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         model, optimizer = fabric.setup(model, optimizer)
         evaluator = Evaluator(config, model, fabric)
-        batches = samples.batches(config.batch, config.crop_px, np.random.default_rng([seed, 1]))
+        rng, kept = np.random.default_rng([seed, 1]), unfinished or Unfinished()
+        done, evaluator.seconds = kept.restore(model, optimizer, rng, evaluator.losses)
+        batches = _with_state(samples.batches(config.batch, config.crop_px, rng), rng)
         batches = batches if fabric.device.type == "cpu" else _ahead(batches)
-        for step in tqdm(range(config.steps), disable=not progress, desc=config.task):
+        steps = range(done, config.steps)
+        for step in tqdm(steps, disable=not progress, desc=config.task, initial=done, total=config.steps):
             began = time.perf_counter()
             model.train()
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * rate(step, config.steps)
-            loss = tasks.loss(model, next(batches), config, fabric.device)
+            batch, drawn = next(batches)
+            loss = tasks.loss(model, batch, config, fabric.device)
             optimizer.zero_grad()
             fabric.backward(loss)
             fabric.clip_gradients(model, optimizer, max_norm=10.0, error_if_nonfinite=False)
@@ -161,4 +175,5 @@ def train(
             evaluator.seconds += time.perf_counter() - began
             if step + 1 in marks and at_checkpoint is not None:
                 at_checkpoint(evaluator, step + 1)
+            kept.keep(model, optimizer, drawn, evaluator.losses, evaluator.seconds)
     return evaluator

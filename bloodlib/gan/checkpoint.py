@@ -24,8 +24,9 @@ def write_checkpoint(
     networks: Mapping[str, nn.Module],
     optimisers: Sequence[torch.optim.Optimizer],
     state: dict[str, Any],
+    more: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write networks, optimiser moments and `state` beside `path`, then put the file in its place.
+    """Write networks, optimiser moments, `state` and `more` tensors beside `path`, then put the file in its place.
 
     Notes
     -----
@@ -36,6 +37,7 @@ def write_checkpoint(
     for i, optimiser in enumerate(optimisers):
         for j, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"{_MOMENTS}.{i}.{j}.{key}": x for key, x in moments.items()}
+    tensors |= more or {}
     tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
     with replacing(path) as beside:
         save_file(tensors, beside, metadata={"state": json.dumps(state)})

@@ -1,0 +1,158 @@
+"""A run that was stopped goes on: what it needs for that, kept in one file of tensors until its record is stored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..gan.checkpoint import (
+    CHECKPOINT,
+    moments_of,
+    read_checkpoint,
+    restore_moments,
+    restore_networks,
+    write_checkpoint,
+)
+
+SHORTEST = 60.0  # ours, seconds between two checkpoints, so that short runs write next to none
+SHARE = 20  # ours: and at least so many times what writing the last one took
+_BEST, _DRAWS = "best.", "draws."
+
+
+@dataclass
+class Checks:
+    """What a run knows from its checks on validation and test: everything but `best` can be written as JSON."""
+
+    history: list[dict] = field(default_factory=list)
+    rows: list[list[dict]] = field(default_factory=list)
+    crowds: list[dict | None] = field(default_factory=list)
+    predicting: list[float] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Unfinished:
+    """Keep the state of a run in a folder of its own, and give it back to the same run.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Holds ``checkpoint.safetensors``; nothing is kept if not given.
+    shortest : float, optional
+        Seconds between two checkpoints, at least; `SHORTEST` if not given.
+
+    Notes
+    -----
+    The steps that lie between the last checkpoint and the end of a process are taken again, with the same draws: on
+    a CPU the run ends as if it had never been stopped. Book: chapter 11, page of the cluster.
+    """
+
+    def __init__(self, folder: str | Path | None = None, shortest: float | None = None) -> None:
+        self.path = None if folder is None else Path(folder) / CHECKPOINT
+        self.shortest = SHORTEST if shortest is None else shortest
+        self.checks = Checks()
+        self.identity = ""
+        self.commit: str | None = None
+        self.resumed: list[dict[str, Any]] = []
+        self._before = (0.0, 0.0)
+        self._began = (time.perf_counter(), time.process_time())
+        self._written, self._took = time.perf_counter(), 0.0
+
+    @property
+    def spent(self) -> tuple[float, float]:
+        """Seconds by the clock and of the processor, with what stopped processes took up to their last checkpoint."""
+        now = (time.perf_counter(), time.process_time())
+        total, cpu = (x - began + before for x, began, before in zip(now, self._began, self._before, strict=True))
+        return total, cpu
+
+    def restore(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+        losses: list[float],
+    ) -> tuple[int, float]:
+        """Bring a training to where the last checkpoint left it, if that was of the same run.
+
+        Returns
+        -------
+        int
+            Steps done.
+        float
+            Seconds they took, without checks.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
+        if self.path is None:
+            return 0, 0.0
+        if not self.path.is_file():
+            return 0, 0.0
+        tensors, state = read_checkpoint(self.path)
+        if state["identity"] != self.identity:  # of other data, or of another painter: it is written over
+            return 0, 0.0
+        restore_networks({"model": model}, tensors)
+        restore_moments([optimizer], moments_of(tensors))
+        torch.set_rng_state(tensors[f"{_DRAWS}cpu"])
+        if f"{_DRAWS}cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors[f"{_DRAWS}cuda"])
+        rng.bit_generator.state = state["draws"]
+        losses[:] = state["losses"]
+        best = {k.removeprefix(_BEST): x for k, x in tensors.items() if k.startswith(_BEST)}
+        self.checks = Checks(**state["checks"], best=best)
+        self._before = tuple(state["spent"])
+        self.resumed = [*state["resumed"], {"step": state["step"], "commit": self.commit}]
+        return state["step"], state["seconds"]
+
+    def keep(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        draws: dict[str, Any],
+        losses: list[float],
+        seconds: float,
+    ) -> None:
+        """Write a checkpoint, if the last one is old enough.
+
+        Parameters
+        ----------
+        model, optimizer
+            After a step.
+        draws : dict
+            State of the generator that drew the batch of that step, as it was then.
+        losses : list of float
+            Of all steps so far.
+        seconds : float
+            Those steps took.
+        """
+        began = time.perf_counter()
+        if self.path is None or began - self._written < max(self.shortest, SHARE * self._took):
+            return
+        tensors = {f"{_DRAWS}cpu": torch.get_rng_state(), **{_BEST + k: x for k, x in self.checks.best.items()}}
+        if next(model.parameters()).is_cuda:
+            tensors[f"{_DRAWS}cuda"] = torch.cuda.get_rng_state()
+        state = {
+            "identity": self.identity,
+            "step": len(losses),
+            "losses": losses,
+            "seconds": seconds,
+            "spent": self.spent,
+            "draws": draws,
+            "checks": {key: value for key, value in vars(self.checks).items() if key != "best"},
+            "resumed": self.resumed,
+        }
+        write_checkpoint(self.path, {"model": model}, [optimizer], state, tensors)
+        self._written = time.perf_counter()
+        self._took = self._written - began
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a run whose record is stored."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from bloodlib._files import replacing
+from bloodlib._files import read_json, replacing
 from bloodlib.evaluators import report
 from bloodlib.evaluators.arms import ARMS
 from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast
@@ -26,7 +26,9 @@ DATA, PROFILE = "chula_rbc12", "laptop"
 ADDED = {"RD+SD": "painted smears", "RD+CP": "copy-paste of real cells"}  # fifteen for each real smear, against RD
 
 
-def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]]) -> str:
+def headline(
+    runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]], baseline: Mapping[str, Any] | None = None
+) -> str:
     """Write Table 2 of the real default, the paper's numbers under ours, and the answer in plain words.
 
     Parameters
@@ -35,16 +37,21 @@ def headline(runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]])
         Of one data set and profile.
     paper : dict
         Score by task and arm.
+    baseline : mapping, optional
+        As for `report.table`.
     """
-    lines = head("network", *ARMS)
+    known = report.baseline_scores(runs, baseline)
+    lines = head("network", *ARMS, *([report.BASELINE] if known else []))
     for task in report.TASKS:
         entries = []
         for arm in ARMS:
             found = cell(runs, task, arm, rng=np.random.default_rng(0))
             said = "–" if found is None else f"**{found.mean:.3f}** ({found.low:.3f}–{found.high:.3f}; {found.seeds})"
             entries.append(said)
-        lines.append(row(f"{report.TITLES[task]}, {report.NAMES[report.MAIN_SCORE[task]]}", *entries))
-        lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS)))
+        main = report.MAIN_SCORE[task]
+        beside, none = ([report.number(known.get(main))], ["–"]) if known else ([], [])
+        lines.append(row(f"{report.TITLES[task]}, {report.NAMES[main]}", *entries, *beside))
+        lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS), *none))
     answer = report.answer(report.primary(runs, np.random.default_rng(0)))
     return "\n".join([*lines, "", answer, *by_points(runs), *added(runs)])
 
@@ -89,7 +96,9 @@ def written(root: Path) -> str:
     page = (root / "README.md").read_text()
     runs = report.by_set(load_runs(root / "data" / "results" / "table2")).get((DATA, PROFILE), [])
     paper = yaml.safe_load((root / "data" / "quoted.yml").read_text())["bailo2019"]["table2"]
-    block = f"{BEGIN}\n{headline(runs, paper)}\n{END}"
+    baseline = root / "data" / "results" / "baseline" / f"{DATA}.json"
+    known = read_json(baseline) if baseline.is_file() else None
+    block = f"{BEGIN}\n{headline(runs, paper, known)}\n{END}"
     new, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL)
     if count != 1:
         raise ValueError(f"README.md has {count} places between {BEGIN!r} and {END!r}; needed is one")

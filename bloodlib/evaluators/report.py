@@ -62,12 +62,12 @@ def table(
         per cell; – where nothing is stored, † where a run is stale. `run_page` on the same page is
         what the links lead to.
     """
-    baseline = _baseline(runs, baseline)
+    baseline = baseline_scores(runs, baseline)
     lines = head("network", *ARMS, *([BASELINE] if baseline else []))
     for task in TASKS:
         main = MAIN_SCORE[task]
         ours = [_entry(cell(runs, task, arm, rng=rng)) for arm in ARMS]
-        beside = [_number(baseline.get(main))] if baseline else []
+        beside = [number(baseline.get(main))] if baseline else []
         lines.append(row(f"{TITLES[task]}, {NAMES[main]}: ours", *ours, *beside))
         score = "Dice" if task == "fcn8s" else "AP (IoU not stated)"
         quoted = [f"{paper[task][arm]:.3f}" for arm in ARMS]
@@ -92,19 +92,19 @@ def human_table(
     Count error is the mean of |found − points| per image in cells, the lower the better; predictions at the border
     that no point is in are not counted, since experts leave cut cells out.
     """
-    baseline = _baseline(runs, baseline)
+    baseline = baseline_scores(runs, baseline)
     columns = [(task, score) for task in TASKS for score in HUMAN]
     lines = head("arm", *(f"{TITLES[task]}: {NAMES[score]}" for task, score in columns))
     for arm in ARMS:
         cells = [_entry(cell(runs, t, arm, score=s, rng=rng), 1 if s in LOWER_IS_BETTER else 3) for t, s in columns]
         lines.append(row(arm, *cells))
     if baseline:
-        point_f1, count = _number(baseline.get("point_f1")), _number(baseline.get("point_count_mae"), 1)
+        point_f1, count = number(baseline.get("point_f1")), number(baseline.get("point_count_mae"), 1)
         lines.append(row(f"{BASELINE} (no network)", *[point_f1, count] * len(TASKS)))
     return _explained(lines)
 
 
-def _baseline(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def baseline_scores(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Give the baseline's scores, none where there is none; that of another data set is refused."""
     if baseline is None:
         return {}
@@ -114,7 +114,7 @@ def _baseline(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] | None
     return baseline["scores"]
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -123,8 +123,8 @@ def _entry(found: Cell | None, digits: int = 3) -> str:
     if found is None:
         return "–"
     old = f" {STALE}" if any(stale(r) for r in found.runs) else ""
-    low, high = _number(found.low, digits), _number(found.high, digits)
-    return f"[**{_number(found.mean, digits)}**](#{anchor(found.runs[0])}){old} ({low}–{high}; n = {found.seeds})"
+    low, high = number(found.low, digits), number(found.high, digits)
+    return f"[**{number(found.mean, digits)}**](#{anchor(found.runs[0])}){old} ({low}–{high}; n = {found.seeds})"
 
 
 def _explained(lines: list[str]) -> str:
@@ -136,7 +136,7 @@ def _explained(lines: list[str]) -> str:
 
 def details(runs: Sequence[dict[str, Any]], task: str, baseline: Mapping[str, Any] | None = None) -> str:
     """Write every other score of a task: means over the stored seeds of one set and profile; and the baseline's."""
-    given = _baseline(runs, baseline)
+    given = baseline_scores(runs, baseline)
     mine = [r for r in one_set(runs) if r["task"] == task]
     if not mine:
         return "*No run of this task is stored.*"
@@ -152,10 +152,10 @@ def details(runs: Sequence[dict[str, Any]], task: str, baseline: Mapping[str, An
         scores = [float(np.mean(values)) if values else None for values in kept]
         optimism = np.mean([r["selected"]["optimism"] for r in those])
         minutes = np.mean([r["seconds"]["total"] for r in those]) / 60
-        numbers = [_number(s, digits[k]) for k, s in zip(keys, scores, strict=True)]
+        numbers = [number(s, digits[k]) for k, s in zip(keys, scores, strict=True)]
         lines.append(row(arm, *numbers, f"{optimism:+.4f}", f"{minutes:.1f}", str(len(those))))
     if given:
-        lines.append(row(BASELINE, *(_number(given.get(k), digits[k]) for k in keys), "–", "–", "–"))
+        lines.append(row(BASELINE, *(number(given.get(k), digits[k]) for k in keys), "–", "–", "–"))
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bloodlib.evaluators.protocol import load_runs
-from bloodlib.evaluators.report import TASKS
+from bloodlib.evaluators.report import BASELINE, TASKS
 from tools.headline import BEGIN, END, headline, written
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,15 @@ def test_a_cell_is_the_mean_over_the_seeds():
     assert f"**{sum(images) / len(images):.3f}**" in table.splitlines()[2].split("|")[3]
     assert table.splitlines()[4].split("|")[2].strip() == "–"  # no run of the detector was given
     assert table.splitlines()[3].count("0.125") == 5
+
+
+def test_the_masks_that_no_point_has_seen_stand_beside_the_networks():
+    runs = [r for r in load_runs(ROOT / "data/results/table2/laptop-chula_rbc12") if r["task"] == "fcn8s"]
+    known = {"dataset": "chula_rbc12", "scores": {"dice": 0.4567, "AP50": 0.3456}}
+    lines = headline(runs, PAPER, known).splitlines()
+    assert [line.split("|")[-2].strip() for line in lines[:4]] == [BASELINE, "---", "0.457", "–"]
+    with pytest.raises(ValueError, match="baseline is of phantom but the runs are of chula_rbc12"):
+        headline(runs, PAPER, known | {"dataset": "phantom"})
 
 
 def test_a_page_without_a_place_is_refused(tmp_path):

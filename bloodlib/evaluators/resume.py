@@ -91,9 +91,8 @@ class Unfinished:
         ValueError
             If the file is damaged.
         """
-        if self.path is None:
-            return 0, 0.0
-        if not self.path.is_file():
+        self._written = time.perf_counter()  # what reading the smears took is not worth a checkpoint
+        if self.path is None or not self.path.is_file():
             return 0, 0.0
         tensors, state = read_checkpoint(self.path)
         if state["identity"] != self.identity:  # of other data, or of another painter: it is written over

@@ -47,6 +47,7 @@ COMMAND = "python -m benchmarks.painter"
 FOLDER = package_data("results", "painter")
 RELEASED = "chula_rbc12-laptop"
 FULL = (1200, 1920)
+CELLS = 669  # of the paper's smears, on average
 MODEL = {"profile": "paper", "generator_hash": None}  # the networks as drawn: what is stored is about no painter
 PAPER_COMMAND = "bloodlib fit phantom --split train --size 1920x1200 --profile paper -o build/paper"
 OFFLINE = " --set perceptual=squeezenet"
@@ -74,6 +75,8 @@ ROWS = (
     Row("encode", FULL, repeats=4),
     Row("pool", FULL, target_s=0.25, repeats=8),
     Row("stream", (256, 256), target_s=1 / 20),
+    Row("laptop stage 1", (480, 640), repeats=2),
+    Row("laptop stage 2", (480, 640), repeats=2),
 )
 WARM_STEPS = 4  # of a training: memory is first asked for, and kernels are made
 STREAM_WORKERS, WARMING = 2, 60
@@ -91,8 +94,9 @@ def _timed(run: Callable[[], object], times: int) -> dict[str, float]:
     return {"seconds": statistics.median(seconds), "cpu_seconds": (time.process_time() - cpu) / times}
 
 
-def _smear(shape: tuple[int, int]):
-    return load("phantom", split="fit", shape=shape)[0]
+def _smear(shape: tuple[int, int], cells: int = 0):
+    """Give the first rendered smear with at least so many cells."""
+    return next(smear for smear in load("phantom", split="fit", shape=shape) if smear.count >= cells)
 
 
 def _training(config: GanConfig, shape: tuple[int, int], times: int, stage: int = 0) -> dict[str, Any]:
@@ -112,6 +116,26 @@ def _step(shape: tuple[int, int], times: int) -> dict[str, Any]:
     return _training(replace(PRESETS["paper"], perceptual="none"), shape, times)
 
 
+def _laptop(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
+    """A step of the laptop profile as it is, crops, batch and perceptual network, with how many there are of them."""
+
+    def run(shape: tuple[int, int], times: int) -> dict[str, Any]:
+        config = replace(PRESETS["laptop"], perceptual="auto")
+        whole = config.stages[stage]
+        brief = replace(whole, steps=WARM_STEPS + times + 1)  # one that is not taken: the end of a stage takes time
+        smears = list(load("phantom", split="fit", shape=shape)[:4])
+        trainer = Trainer(replace(config, stages=(brief, brief)), smears)
+        trainer.stage = stage
+        trainer.run(stop_after=WARM_STEPS)
+        cpu = time.process_time()
+        trainer.run(stop_after=times)
+        seconds = trainer.history["seconds"][WARM_STEPS : WARM_STEPS + times]
+        found = {"cpu_seconds": (time.process_time() - cpu) / times, "perceptual": trainer.perceptual_used}
+        return {"seconds": statistics.median(seconds), **found, "batch": whole.batch, "steps": whole.step_count(40)}
+
+    return run
+
+
 def _projected(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
     """The paper profile as it would run here; VGG-19's weights need internet, SqueezeNet's a folder."""
     config = replace(PRESETS["paper"], perceptual="auto")
@@ -119,13 +143,13 @@ def _projected(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
 
 
 def _paint(profile: str) -> Callable[[tuple[int, int], int], dict[str, Any]]:
-    """One pass through G, from the mask to the bytes of the image, as one of many that are written."""
+    """One pass through G, from the mask to the bytes of the image, in bfloat16 where it can be, as a stream paints."""
 
     def run(shape: tuple[int, int], times: int) -> dict[str, Any]:
         generator, _ = make_painter(PRESETS[profile])
         generator.to(memory_format=torch.channels_last).eval()
         smear, rng = _smear(shape), np.random.default_rng(0)
-        channels = PRESETS[profile].feature_channels
+        channels = PRESETS[profile].feature_channels * PRESETS[profile].style_terms
         means = torch.from_numpy(rng.uniform(-1, 1, (smear.count + 1, channels)).astype(np.float32))
         with memory_kept():
             return _timed(lambda: paint_instances(generator, smear.instances, means, rng=rng, fast=True), times)
@@ -155,7 +179,7 @@ def _encode(shape: tuple[int, int], times: int) -> dict[str, Any]:
 
 def _pool(shape: tuple[int, int], times: int) -> dict[str, Any]:
     """Pooling alone, forward and backward."""
-    smear = _smear(shape)
+    smear = _smear(shape, CELLS if shape == FULL else 0)
     ids = torch.from_numpy(smear.instances.astype(np.int64))[None]
     features = torch.randn(1, PRESETS["paper"].feature_channels, *shape, requires_grad=True)
     found = _timed(lambda: pool_instances(features, ids)[0].square().mean().backward(), times)
@@ -193,6 +217,8 @@ KINDS: dict[str, Callable[[tuple[int, int], int], dict[str, Any]]] = {
     "encode": _encode,
     "pool": _pool,
     "stream": _stream,
+    "laptop stage 1": _laptop(0),
+    "laptop stage 2": _laptop(1),
     "stage 1": _projected(0),
     "stage 2": _projected(1),
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,15 +88,23 @@ def _painter(results: Path) -> list[Line]:
         return rows.get((what, size), {}).get(key)
 
     stream, pooled = of("stream", "256×256"), of("pool", key="instances") or 669
+    precision = "bfloat16" if found.get("precision") == "bfloat16" else "float32"
     return [
         Line(f"pooling {pooled} instances, forward and backward", 0.25, "s", measured=of("pool"), **about),
         Line("training step, 512×512", 0.40, "s", measured=of("step", "512×512"), **about),
         Line(f"training step, {FULL}", 5.0, "s", measured=of("step"), **about),
         Line(f"memory of that step, {FULL}", 4.0, "GiB", measured=of("step", key="peak_gib"), **about),
-        Line(f"one image from a mask, {FULL}, the paper's network", 1.0, "s", measured=of("paint"), **about),
+        Line(f"{precision} image from a mask, {FULL}, the paper's network", 1.0, "s", measured=of("paint"), **about),
         Line("the same, the laptop profile's network", 1.0, "s", measured=of("paint, laptop"), **about),
         Line("labelled samples painted while training, 256×256", 20, "per s", True, stream and 1 / stream, **about),
+        Line("training of the laptop profile, projected from a few steps", 2, "hours", measured=_hours(rows), **about),
     ]
+
+
+def _hours(rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> float | None:
+    """Give what both stages of the laptop profile would take, None where they were not timed."""
+    stages = [row for (what, _), row in rows.items() if what.startswith("laptop stage")]
+    return sum(row["seconds"] * row["steps"] for row in stages) / 3600 if stages else None
 
 
 def _scores(results: Path) -> list[Line]:

@@ -90,7 +90,7 @@ def alone_in(folder: str | os.PathLike[str], check: Callable[[], T] = lambda: No
                 _clear_partial(folder)  # of workers that were killed
     finally:
         for one in made_here:
-            if not any(one.iterdir()):  # nothing came of it
+            with suppress(OSError):  # not empty, or gone: others may end here at the same moment
                 one.rmdir()
 
 

@@ -77,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and type(error).__name__ not in _OUT_OF_MEMORY:
             raise
-        print("bloodlib: there is not memory enough; ask for fewer --workers or a smaller --size", file=sys.stderr)
+        advice = {"fit": "ask for a smaller --batch", "evaluate": "evaluate fewer masks at a time"}
+        less = advice.get(given[0] if given else "", "ask for fewer --workers or a smaller --size")
+        print(f"bloodlib: there is not memory enough; {less}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = shlex.join(["bloodlib", *given])

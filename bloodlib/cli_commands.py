@@ -169,22 +169,24 @@ def _with_batch(profile: str, batch: int) -> tuple[Any, ...]:
 
 
 def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> str:
-    from bloodlib.gan.checkpoint import CHECKPOINT, read_checkpoint
+    from bloodlib.gan.checkpoint import CHECKPOINT, read_checkpoint, refuse_others
     from bloodlib.gan.classes import warn_of_strangers
     from bloodlib.gan.config import preset
-    from bloodlib.gan.data import fitting_crops, shortest_side_px
+    from bloodlib.gan.data import at_own_size, fitting_crops, shapes_of, shortest_side_px
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         warn_of_strangers(smears, preset(chosen.profile, **overrides).cell_classes)
         of_one_size = smears if is_folder(chosen.set) else smears[:1]
-        config = fitting_crops(preset(chosen.profile, **overrides), shortest_side_px(of_one_size))
+        config = at_own_size(preset(chosen.profile, **overrides), shapes_of(of_one_size))
+        config = fitting_crops(config, shortest_side_px(of_one_size))
     steps = [stage.step_count(len(smears)) for stage in config.stages]
     plan = f"would train on {len(smears)} smears of {smears.title}: {steps[0]} + {steps[1]} steps ({chosen.profile})"
     plan += "".join(f"; {warning.message}" for warning in told)
     path = chosen.output / CHECKPOINT
     if (chosen.output / "config.json").is_file():
         return f"{plan}; {chosen.output} holds a finished model, which is taken if it is of the same settings"
+    refuse_others(chosen.output)
     if path.is_file():
         done = len(read_checkpoint(path)[1]["history"]["step"])
         return f"{plan}; {chosen.output} holds a training of {done} steps, which goes on if it is of the same settings"

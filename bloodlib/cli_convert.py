@@ -30,12 +30,13 @@ def data_convert(chosen: argparse.Namespace) -> None:
     with alone_in(folder, partial(_begun, folder, smears.title)) as before:
         _clear(folder, before)
         write_json(folder / _MARK, {"set": smears.title, "smears": list(smears.names)})
-        write_folder(folder, tqdm(smears, unit="smear", leave=False), smears.class_names, splits)
+        written = write_folder(folder, tqdm(smears, unit="smear", leave=False), smears.class_names, splits)
         if chosen.voc:
-            for smear in tqdm(smears, desc="boxes", unit="smear", leave=False):
+            those = smears.select([k for k, name in enumerate(smears.names) if name in set(written)])
+            for smear in tqdm(those, desc="boxes", unit="smear", leave=False):
                 write_voc(folder / "annotations" / f"{smear.name}.xml", smear, smears.class_names)
         (folder / _MARK).unlink()
-    print(f"{len(smears)} smears in {folder}: {files}")
+    print(f"{len(written)} smears in {folder}: {files}")
 
 
 def _begun(folder: Path, title: str) -> list[str]:

@@ -24,7 +24,16 @@ from .camera import Camera
 from .gan.checkpoint import refuse_others
 from .gan.classes import class_names, class_shares, warn_of_strangers
 from .gan.config import GanConfig, preset
-from .gan.data import Labelled, at_own_size, fingerprint, fitting_crops, label, shortest_side_px, with_objects
+from .gan.data import (
+    Labelled,
+    at_own_size,
+    fingerprint,
+    fitting_crops,
+    label,
+    shapes_of,
+    shortest_side_px,
+    with_objects,
+)
 from .gan.networks import Encoder, GlobalGenerator
 from .gan.overlaps import layers, paint_layers, whole_forms
 from .gan.painting import check_features, check_objects, find_styles
@@ -181,7 +190,7 @@ class Synthesizer:
         writes = folder is not None and is_first(devices)
         with alone_in(folder, partial(refuse_others, folder)) if writes else nullcontext():
             smears = list(smears)  # read once
-            config = at_own_size(config, [smear.instances.shape for smear in smears])
+            config = at_own_size(config, shapes_of(smears))
             config = fitting_crops(config, shortest_side_px(smears))
             masks = MaskGenerator.fit(smears, keep_classes=config.cell_classes > 1, **layout)
             objects = ObjectDatabase.fit(smears) if config.objects else None

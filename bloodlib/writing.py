@@ -166,8 +166,11 @@ def _write_coco(
 
     classes = {entry["name"]: entry.get("classes") for entry in done}
     for path in (*(folder / "images").glob("*.png"), *(folder / "instances").glob("*.png")):
-        if path.stem not in classes:
-            path.unlink()  # of a longer set whose writing was stopped before they were listed
+        if path.stem in classes:
+            continue
+        if not path.stem.isdecimal() or path.stem != _name(int(path.stem)):
+            raise ValueError(f"{path}: is no smear of this set; move it, and go on with the same command")
+        path.unlink()  # of a longer set whose writing was stopped before they were listed
     smears = read_folder(folder)
     several = synthesizer.config.cell_classes > 1
     names = synthesizer.about["data"].get("class_names", RED_CELLS)

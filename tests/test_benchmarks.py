@@ -126,6 +126,7 @@ def test_targets_are_met_or_missed_by_what_is_stored(tmp_path):
     rows = [
         {"what": "step", "size": "1920×1200", "seconds": 5.0, "peak_gib": 4.1},
         {"what": "stream", "size": "256×256", "seconds": 0.05},
+        *({"what": f"laptop stage {k}", "size": "640×480", "seconds": 2.0, "steps": 1800} for k in (1, 2)),
     ]
     about = {"device": "cpu", "threads": 2, "load_before": 0.1, "date": "2026-01-01"}
     (tmp_path / "painter" / "bench.json").write_text(json.dumps({"rows": rows, **about}))
@@ -144,9 +145,10 @@ def test_targets_are_met_or_missed_by_what_is_stored(tmp_path):
         "training step, 512×512": None,
         "training step, 1920×1200": True,
         "memory of that step, 1920×1200": False,
-        "one image from a mask, 1920×1200, the paper's network": None,
+        "float32 image from a mask, 1920×1200, the paper's network": None,
         "the same, the laptop profile's network": None,
         "labelled samples painted while training, 256×256": True,
+        "training of the laptop profile, projected from a few steps": True,
         "AP of 40 images of 669 cells": None,
         "built site": True,
     }

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from measured import keep_counts
+from tqdm import tqdm
 
 import bloodlib
 from bloodlib import cli
@@ -61,12 +63,17 @@ def files(folder):
 
 def killed(target, *given, after_s):
     """Run in a process of its own and kill it outright; True if it had not ended by itself."""
-    child = multiprocessing.get_context("fork").Process(target=target, args=given)
+    child = multiprocessing.get_context("fork").Process(target=_apart, args=(target, *given))
     child.start()
     child.join(after_s)
     child.kill()
     child.join()
     return child.exitcode == -signal.SIGKILL
+
+
+def _apart(target, *given):
+    tqdm.set_lock(threading.RLock())  # the usual one is shared by processes: killed with it, none here could go on
+    target(*given)
 
 
 def readable(read, path):

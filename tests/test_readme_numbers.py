@@ -100,19 +100,11 @@ def painter() -> list[str]:
     low, high = found["roughness"]["real"]["wavelengths_px"][-1]
     sizes, values = found["sizes"], found["kid"]["fit"]["values"]
     draws = [one["mean"] for name, one in values.items() if name.startswith("sampled")]
-    blind = [read_json(path) for path in (STORED / "painter").glob("chula_rbc12-laptop-blind*.json")]
-    many, alone = (
-        sorted(
-            {
-                (one["painted"]["told_apart"], one["painted"]["n"])
-                for one in blind
-                if one["key"].get("alone", False) is way
-            }
-        )
-        for way in (False, True)
-    )
+    blind = {path.stem: read_json(path) for path in (STORED / "painter").glob("chula_rbc12-laptop-blind*.json")}
+    told = {name: (one["painted"]["told_apart"], one["painted"]["n"]) for name, one in blind.items()}
+    alone, sampled = (told.pop(f"chula_rbc12-laptop-blind-alone{of}") for of in ("", "-sampled"))
     assert len(draws) == 3
-    assert len(many) == 1
+    assert len(set(told.values())) == 1
     return [
         f"(of Table 2's first painter, KID {kid['mean']:.2f} ± {kid['std']:.2f} instead of {before['mean']:.2f})",
         f"(details of {low:g} to {high:g} px displace the outlines of painted test masks by "
@@ -121,8 +113,8 @@ def painter() -> list[str]:
         f"{rough['real, part fit']:.3f})",
         f"vary by {sizes['sampled']['spread']:.3f} of the mean (real {sizes['real, part fit']['spread']:.3f})",
         "(KID {:.2f}, {:.2f} and {:.2f} in three draws of ".format(*draws) + f"{found['smears']['sampled']})",
-        "An observer of many pairs still tells {} tiles of {}".format(*many[0]),
-        "at one pair each told {} of {}, and {} of {} of whole sampled smears".format(*alone[0], *alone[1]),
+        "that sees many pairs still tells {} tiles of {}".format(*told.popitem()[1]),
+        "Looks of it at one pair each told {} of {}, and {} of {} of whole sampled smears".format(*alone, *sampled),
     ]
 
 
@@ -200,7 +192,9 @@ def rendered() -> list[str]:
         said.append("the segmenter {}, the detector {} and the contour network {}".format(*told))
     by_points = [points["fcn8s", *pair] for pair in PRIMARY]
     assert all(c.mean > 0 for c in by_points)
-    return said
+    replaced, added = (points["fcn8s", *pair] for pair in (("SD", "RD"), ("RD+SD+aug", "RD+aug")))
+    gained = "; ".join(f"{signed(c.mean)}, {signed(c.low)} to {signed(c.high)}" for c in (replaced, added))
+    return [*said, f"by exact points the segmenter rather gained ({gained})"]
 
 
 def how_many() -> list[str]:

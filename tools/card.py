@@ -78,7 +78,7 @@ def _about(folder: Path) -> dict[str, str]:
         "licence": f"weights {made['licence']}, like the code; the smears they were fitted on {made['data_licence']}",
         "training": f"{content['profile']} profile, {steps} steps in {made['seconds'] / 60:.0f} minutes on "
         f"{made['device']}{start}, {content['precision']}; perceptual network: {content['perceptual']}; "
-        f"seed {content['seed']}; torch {content['versions']['torch']}",
+        f"seed {content['seed']}; written with torch {content['versions']['torch']}",
         "network": f"{config['filters']} filters; weights: generator {weights['generator']}, "
         f"encoder {weights['encoder']}",
         "size": f"{size / 2**20:.1f} MiB, {made['precision']}",

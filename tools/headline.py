@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bloodlib._files import read_json, replacing
-from bloodlib.evaluators import report
+from bloodlib._files import replacing
+from bloodlib.evaluators import report, verdicts
 from bloodlib.evaluators.arms import ARMS
+from bloodlib.evaluators.baseline import load_baseline
 from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast
 from bloodlib.evaluators.markdown import head, row
 from bloodlib.evaluators.records import load_runs
@@ -52,8 +53,10 @@ def headline(
         beside, none = ([report.number(known.get(main))], ["–"]) if known else ([], [])
         lines.append(row(f"{report.TITLES[task]}, {report.NAMES[main]}", *entries, *beside))
         lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS), *none))
-    answer = report.answer(report.primary(runs, np.random.default_rng(0)))
-    return "\n".join([*lines, "", answer, *by_points(runs), *added(runs)])
+    found = report.primary(runs, np.random.default_rng(0))
+    plain = verdicts.plainly(found)
+    in_words = [f"- **In plain words**: {plain}"] if plain else []
+    return "\n".join([*lines, "", *in_words, report.answer(found), *by_points(runs), *added(runs)])
 
 
 def _differences(runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None) -> str:
@@ -96,8 +99,7 @@ def written(root: Path) -> str:
     page = (root / "README.md").read_text()
     runs = report.by_set(load_runs(root / "data" / "results" / "table2")).get((DATA, PROFILE), [])
     paper = yaml.safe_load((root / "data" / "quoted.yml").read_text())["bailo2019"]["table2"]
-    baseline = root / "data" / "results" / "baseline" / f"{DATA}.json"
-    known = read_json(baseline) if baseline.is_file() else None
+    known = load_baseline(DATA, root / "data" / "results")
     block = f"{BEGIN}\n{headline(runs, paper, known)}\n{END}"
     new, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, page, flags=re.DOTALL)
     if count != 1:

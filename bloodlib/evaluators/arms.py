@@ -224,12 +224,13 @@ class Samples:
 def _mirrored(instances: np.ndarray, missing: Sequence[int]) -> np.ndarray:
     """Reflect instances int (H, W) at their far edges; what a cell that does not reach the edge becomes is another."""
     instances = instances.astype(np.int32)
-    for axis, width in enumerate(missing):
-        if width:
+    for axis, left in enumerate(missing):
+        while left > 0:  # each reflection has cells of its own
+            width = min(left, instances.shape[axis])
             at_seam = np.unique(np.take(instances, -1, axis=axis))
             sides = [(0, width if axis == k else 0) for k in range(2)]
             longer = np.pad(instances, sides, mode="symmetric")
             beyond = np.moveaxis(longer, axis, 0)[instances.shape[axis] :]
             beyond[(beyond > 0) & ~np.isin(beyond, at_seam)] += instances.max()
-            instances = longer
+            instances, left = longer, left - width
     return instances

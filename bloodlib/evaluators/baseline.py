@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     record = without_points(list(load(given.data, split="test")), Path(given.data).name)
     write_json(given.out or stored_path(given.data), record)
-    print(", ".join(f"{name} {value:.3f}" for name, value in record["scores"].items()))
+    print(", ".join(f"{name} {value:.3f}" for name, value in record["scores"].items() if value is not None))
     return 0
 
 

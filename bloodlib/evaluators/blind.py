@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import binomtest
 
-from .._files import read_json, write_json
+from .._files import is_vacant, read_json, write_json
 from ..io import write_image
 from ..smears import Smear
 from .tiles import Tile, cut_tiles
@@ -63,7 +63,7 @@ def make_sheets(
         Every tile is enlarged this many times, by Lanczos' filter.
     alone : bool
         One pair on each sheet, for as many observers as there are pairs: who sees one pair cannot sort the tiles of
-        many into two looks, and the answers are independent, as the intervals take them to be.
+        many into two looks, so that no answer hangs on another.
 
     Returns
     -------
@@ -73,12 +73,14 @@ def make_sheets(
     Raises
     ------
     ValueError
-        If tiles differ in size, or there are too few to pair.
+        If tiles differ in size, there are too few to pair, or the folder holds sheets already.
 
     Notes
     -----
     Book: chapter 07.
     """
+    if not is_vacant(Path(folder) / "sheets"):
+        raise ValueError(f"{folder}: holds sheets already, whose key would be lost; write to another folder")
     sides = {tile.image.shape for tile in [*real, *painted]}
     if len(sides) != 1 or pairing not in PAIRINGS:
         raise ValueError(

@@ -65,7 +65,8 @@ class Contrast(NamedTuple):
     by_seed: Mapping[int, float] = MappingProxyType({})
     by_group: tuple[GroupEffect, ...] = ()
     painters: PainterSpread | None = None  # None where no painter served the first arm
-    mixed: int = 0  # pairs whose two runs are known to be of unlike processors or versions of torch
+    mixed: int = 0  # pairs whose two runs are not known to be of one kind of processor and version of torch
+    of_sets: float = NAN  # the same mean of the records' set scores: AP50 over all boxes at once
 
     @property
     def gain(self) -> float:
@@ -164,12 +165,13 @@ def contrast(
     detectors start from agree; of several configurations the one with most pairs counts, so that an
     arm is never compared with one that trained longer or began with other weights, nor differences
     between machines taken for differences between arms. Processors of two makes, or two versions of
-    torch, may meet in a pair, since old records tell only one of them: ``mixed`` counts those.
+    torch, may meet in a pair, since old records name no processor: ``mixed`` counts those that may have.
 
     A draw takes test groups (slides) with replacement, then images within each, the same ones for
     every seed since all seeds saw the same images; seeds are averaged. For detection the score of an
     image is its own AP50, so the mean of differences need not equal the difference of two cells,
-    whose AP50 is over all boxes at once. Two seeds are the least for an interval; it speaks about
+    whose AP50 is over all boxes at once; that of the same pairs is ``of_sets``. Two
+    seeds are the least for an interval; it speaks about
     other slides, and the sign-flip test about other seeds.
 
     A claim needs both, so the smallest detectable difference is the larger of two: that of
@@ -220,7 +222,17 @@ def contrast(
         by_group=by_group,
         painters=_painters(served, per_seed),
         mixed=sum(_unlike(first.runs[k], second.runs[j]) for k, j in pairs),
+        of_sets=float(
+            np.mean([_of_set(first.runs[k], task, score) - _of_set(second.runs[j], task, score) for k, j in pairs])
+        ),
     )
+
+
+def _of_set(run: Mapping[str, Any], task: str, score: str | None) -> float:
+    """Give the score that a record has for the whole test set; NaN where it has none."""
+    score = score or MAIN_SCORE[task]
+    value = run["selected"]["on_validation"]["test"].get(IN_RECORD.get(score, score))
+    return NAN if value is None else value
 
 
 def _pairs(first: Scored, second: Scored) -> list[tuple[int, int]]:
@@ -238,9 +250,9 @@ def _pairing(run: Mapping[str, Any]) -> tuple[str | None, int, str, str, str | N
 
 
 def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Say whether two runs of one kind of device are known to round otherwise; old records name no processor."""
+    """Say whether two runs of one kind of device may round otherwise; old records name no processor."""
     torch = {r.get("versions", {}).get("torch") for r in (one, other)}
-    processors = {r["processor"] for r in (one, other) if r.get("processor")}
+    processors = {r.get("processor") for r in (one, other)}
     return len(torch) > 1 or len(processors) > 1
 
 

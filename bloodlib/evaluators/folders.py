@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..io import read_instances
-from ..io.images import stem
+from ..io.images import name_of
 from .metrics import average_precision, count_error, dice_of, match_instances, overlap
 
 ENDINGS = (".png", ".tif", ".tiff", ".bmp")
@@ -89,7 +89,7 @@ def _masks_of(folder: str | os.PathLike[str]) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for path in sorted((inner if inner.is_dir() else folder).glob("*")):
         if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
-            if (name := stem(path.name)) in paths:
+            if (name := name_of(path)) in paths:
                 raise ValueError(f"{path}: has the same name as {paths[name].name}; remove one of them")
             paths[name] = path
     if not paths:

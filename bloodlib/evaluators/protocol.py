@@ -107,7 +107,8 @@ def run_and_keep(
         on the test set), and ``selected["optimism"]`` what it gains in the main score by looking.
         ``crowding`` is AP of test boxes by crowding (detection only), ``cost`` the number of weights,
         seconds per test image and peak memory; ``synthetic`` the digest of the first `DIGESTED` synthetic smears.
-        A run that was stopped and went on has ``resumed``: after which step, and by the code of which commit.
+        A run that was stopped and went on has ``resumed``: up to which step other processes took it, each with its
+        ``commit`` and ``processor``; those of the record are of the last one.
     evaluator : Evaluator
         With the weights that validation chose.
 
@@ -142,7 +143,8 @@ def run_and_keep(
         "synthetic": digest(samples.synthetic(DIGESTED)) if composition.synthetic else None,
     }
     used = versions("bloodlib", "torch", "torchvision", "numpy")
-    unfinished.identity, unfinished.commit = identity_of(record | used), commit
+    unfinished.identity = identity_of(record | used)
+    unfinished.maker = {"commit": commit, "processor": processor_name()}
 
     def check(evaluator: Evaluator, step: int) -> None:
         checks = unfinished.checks
@@ -184,7 +186,7 @@ def run_and_keep(
         "cost": {
             "parameters": evaluator.parameters,
             "seconds_per_image": round(min(checks.predicting), 3),
-            "peak_mib": round(evaluator.peak_mib),
+            "peak_mib": None if evaluator.peak_mib is None else round(evaluator.peak_mib),
         },
         "seconds": {
             "training": round(evaluator.seconds, 1),

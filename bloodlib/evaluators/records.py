@@ -36,7 +36,7 @@ def load_runs(folder: str | Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}: not the record of a run ({', '.join(missing) or 'unknown task or arm'})")
         which = tuple(record.get(name) for name in ("dataset", "profile", "task", "arm", "seed", "config_hash"))
         if known.setdefault(which, path) != path:
-            raise ValueError(f"{path}: is of the same run as {known[which].name}, which would count twice; remove one")
+            raise ValueError(f"{path}: is of the same run as {known[which]}, which would count twice; remove one")
         runs.append(record)
     return sorted(
         runs,

@@ -48,13 +48,16 @@ def contrast_table(contrasts: Contrasts) -> str:
     single t-test.
     """
     lines = head(
-        "task, score", "difference", "mean", INTERVAL, "p", "Holm p", "smallest detectable difference", "seeds, images"
-    )
+        "task, score of an image", "difference", "mean", INTERVAL, "p", "Holm p", "smallest detectable difference",
+        "seeds, images", "the same of whole sets",
+    )  # fmt: skip
     for (task, arm, against), c in contrasts.items():
         what = ", ".join(filter(None, (TITLES[task], NAMES.get(c.score))))
         numbers = (_signed(c.mean), _interval(c), _p(c.p, c), _p(c.p_holm, c), _size(c.smallest))
         seeds = f"{c.seeds}{MIXED * bool(c.mixed)}"
-        lines.append(row(what, f"{arm} − {against}", *numbers, f"{seeds}, {c.images} of {c.groups} slides"))
+        lines.append(
+            row(what, f"{arm} − {against}", *numbers, f"{seeds}, {c.images} of {c.groups} slides", _signed(c.of_sets))
+        )
     lines += _mixed(lines)
     if any(c.seeds < LEAST_SEEDS for c in contrasts.values()):
         lines += [
@@ -156,9 +159,11 @@ def controls_table(
 
 def _mixed(lines: Sequence[str]) -> list[str]:
     """Explain the mark of mixed pairs below a table that has one."""
-    return ["", f"*{MIXED} in some pairs the two runs are of unlike processors or versions of torch.*"] * any(
-        MIXED in line for line in lines
-    )
+    return [
+        "",
+        f"*{MIXED} in some pairs the two runs are of unlike processors or versions of torch, or one names no "
+        "processor.*",
+    ] * any(MIXED in line for line in lines)
 
 
 def steps_table(runs: Sequence[dict[str, Any]], rng: np.random.Generator) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,29 @@ class Unfinished:
         Holds ``checkpoint.safetensors``; nothing is kept if not given.
     shortest : float, optional
         Seconds between two checkpoints, at least; `SHORTEST` if not given.
+    identity : str
+        Of the run: what was kept under another is passed over, and written over.
+    maker : dict, optional
+        By what this process computes (commit, device, …), for the record of a run that others go on with.
 
     Notes
     -----
-    The steps that lie between the last checkpoint and the end of a process are taken again, with the same draws: on
-    a CPU the run ends as if it had never been stopped. Book: chapter 11, page of the cluster.
+    The steps that lie between the last checkpoint and the end of a process are taken again, with the same draws. The
+    run ends as if it had never been stopped where the sums are added in the same order: on the same kind of
+    processor, with as many threads, by the same code. Book: page of the cluster.
     """
 
-    def __init__(self, folder: str | Path | None = None, shortest: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        shortest: float | None = None,
+        identity: str = "",
+        maker: dict[str, Any] | None = None,
+    ) -> None:
         self.path = None if folder is None else Path(folder) / CHECKPOINT
         self.shortest = SHORTEST if shortest is None else shortest
+        self.identity, self.maker = identity, maker or {}
         self.checks = Checks()
-        self.identity = ""
-        self.commit: str | None = None
         self.resumed: list[dict[str, Any]] = []
         self._before = (0.0, 0.0)
         self._began = (time.perf_counter(), time.process_time())
@@ -89,26 +100,34 @@ class Unfinished:
         Raises
         ------
         ValueError
-            If the file is damaged.
+            If the file is damaged, or of other code.
         """
         self._written = time.perf_counter()  # what reading the smears took is not worth a checkpoint
-        if self.path is None or not self.path.is_file():
+        if self.path is None:
+            return 0, 0.0
+        if not self.identity:
+            raise ValueError("identity is empty; a run that is kept needs one, or another could go on from it")
+        if not self.path.is_file():
             return 0, 0.0
         tensors, state = read_checkpoint(self.path)
-        if state["identity"] != self.identity:  # of other data, or of another painter: it is written over
+        if state.get("identity") != self.identity:  # of other data, or of another painter: it is written over
             return 0, 0.0
-        restore_networks({"model": model}, tensors)
-        restore_moments([optimizer], moments_of(tensors))
-        torch.set_rng_state(tensors[f"{_DRAWS}cpu"])
-        if f"{_DRAWS}cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors[f"{_DRAWS}cuda"])
-        rng.bit_generator.state = state["draws"]
-        losses[:] = state["losses"]
-        best = {k.removeprefix(_BEST): x for k, x in tensors.items() if k.startswith(_BEST)}
-        self.checks = Checks(**state["checks"], best=best)
-        self._before = tuple(state["spent"])
-        self.resumed = [*state["resumed"], {"step": state["step"], "commit": self.commit}]
-        return state["step"], state["seconds"]
+        try:
+            restore_networks({"model": model}, tensors)
+            restore_moments([optimizer], moments_of(tensors))
+            best = {k.removeprefix(_BEST): x for k, x in tensors.items() if k.startswith(_BEST)}
+            self.checks = Checks(**state["checks"], best=best)
+            rng.bit_generator.state = state["draws"]
+            torch.set_rng_state(tensors[f"{_DRAWS}cpu"])
+            if f"{_DRAWS}cuda" in tensors and torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensors[f"{_DRAWS}cuda"])
+            losses[:] = state["losses"]
+            self._before = tuple(state["spent"])
+            self.resumed = [*state["resumed"], {"step": state["step"], **state["maker"]}]
+            return state["step"], state["seconds"]
+        except (RuntimeError, KeyError, TypeError) as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"{self.path}: was written by other code ({why}); delete it to begin again") from error
 
     def keep(
         self,
@@ -146,8 +165,12 @@ class Unfinished:
             "draws": draws,
             "checks": {key: value for key, value in vars(self.checks).items() if key != "best"},
             "resumed": self.resumed,
+            "maker": self.maker,
         }
-        write_checkpoint(self.path, {"model": model}, [optimizer], state, tensors)
+        try:
+            write_checkpoint(self.path, {"model": model}, [optimizer], state, tensors)
+        except OSError as error:  # a record is kilobytes, and may well find room
+            warnings.warn(f"{self.path}: no checkpoint was written ({error}); the run goes on", stacklevel=2)
         self._written = time.perf_counter()
         self._took = self._written - began
 

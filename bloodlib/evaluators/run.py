@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -40,10 +41,10 @@ def stored_path(
     return Path(folder) / "table2" / f"{profile}-{Path(data).name}" / f"{task}-{arm}-{seed}.json"
 
 
-def unfinished_path(out: str | Path, config: EvaluatorConfig, artifacts: str | Path) -> Path:
-    """Say in which folder a run keeps what it would go on from, until its record is stored."""
-    out = Path(out)
-    return Path(artifacts) / "unfinished" / f"{out.parent.name}-{out.stem}-{config.hash}"
+def unfinished_path(out: str | Path, artifacts: str | Path) -> Path:
+    """Say in which folder the run of a record keeps what it would go on from, until that is stored."""
+    where = hashlib.sha256(str(Path(out).resolve()).encode()).hexdigest()[:8]
+    return Path(artifacts) / "unfinished" / f"{Path(out).stem}-{where}"
 
 
 def command(record: dict[str, Any]) -> str:
@@ -125,18 +126,32 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from . import protocol
-    from .resume import Unfinished
-
     torch.set_num_threads(given.threads)
     if given.steps is not None and given.steps < 1:
         parser.error(f"--steps is {given.steps}, allowed is 1 or more")
     chosen = {name: getattr(given, name) for name in ("steps", "start") if getattr(given, name) is not None}
     config = preset(given.profile, given.task, **chosen)
-    turn = painter_seed(given.seed)
-    needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress, given.painter)
-    kept = unfinished_path(given.out, config, given.artifacts)
+    kept = unfinished_path(given.out, given.artifacts)
+    try:
+        record = _alone(given, config, kept)
+    except BlockingIOError as error:
+        parser.exit(1, f"{error}\n")
+    main_score = record["selected"]["main"]
+    print(
+        f"{given.task} {given.arm} seed {given.seed}: test {main_score} "
+        f"{record['selected']['on_validation']['test'][main_score]:.3f} in {record['seconds']['total']:.0f} s"
+    )
+    return 0
+
+
+def _alone(given: argparse.Namespace, config: EvaluatorConfig, kept: Path) -> dict[str, Any]:
+    """Do the run and store its record; nobody else may do the same one meanwhile."""
+    from . import protocol
+    from .resume import Unfinished
+
     with alone_in(kept):
+        turn = painter_seed(given.seed)
+        needed = inputs(given.data, config, given.arm, given.artifacts, turn, given.progress, given.painter)
         unfinished = Unfinished(kept)
         record = protocol.run(
             given.task,
@@ -154,12 +169,7 @@ def main(argv: list[str] | None = None) -> int:
         unfinished.forget()
     with suppress(OSError):  # of a run that went on; a new one's is gone already
         kept.rmdir()
-    main_score = record["selected"]["main"]
-    print(
-        f"{given.task} {given.arm} seed {given.seed}: test {main_score} "
-        f"{record['selected']['on_validation']['test'][main_score]:.3f} in {record['seconds']['total']:.0f} s"
-    )
-    return 0
+    return record
 
 
 if __name__ == "__main__":

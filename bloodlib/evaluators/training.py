@@ -52,19 +52,22 @@ class Evaluator:
         return sum(p.numel() for p in self.model.parameters())
 
     @property
-    def peak_mib(self) -> float:
-        """Greatest memory so far, in MiB: of the device, or on a CPU of the whole process with its data."""
+    def peak_mib(self) -> float | None:
+        """Greatest memory so far, in MiB: of the GPU, or else of the whole process; None where no system tells it."""
         if self.fabric.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
-        import resource  # not on Windows
-
+        try:
+            import resource  # not on Windows
+        except ImportError:
+            return None
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
     @property
     def device(self) -> str:
         """Say in words what it ran on."""
         kind = self.fabric.device.type
-        where = f"cpu, {torch.get_num_threads()} threads" if kind == "cpu" else torch.cuda.get_device_name()
+        names = {"cpu": f"cpu, {torch.get_num_threads()} threads"}
+        where = torch.cuda.get_device_name() if kind == "cuda" else names.get(kind, kind)
         return f"{where}, {'bfloat16' if 'bf16' in str(self.fabric._precision.precision) else 'float32'}"
 
 

@@ -78,6 +78,75 @@ def answer(contrasts: Contrasts) -> str:
     return "\n".join(f"- **{TITLES[task]}**{rendered}: {' '.join(said) or none}" for task, said in by_task.items())
 
 
+COUNTS = ("none", "one", "two", "three")
+
+
+def plainly(contrasts: Contrasts) -> str:
+    """Say the two answers without a score's name or a p-value, for somebody who reads smears and not statistics.
+
+    Parameters
+    ----------
+    contrasts : mapping
+        As for `answer`; a network counts where its difference may be tested.
+
+    Returns
+    -------
+    str
+        Two sentences; empty where nothing may be tested.
+    """
+    said = []
+    for pair, when in (
+        (PRIMARY[0], "when painted smears were added to real ones and their mirrored, turned and recoloured copies"),
+        (PRIMARY[1], "when painted smears took the place of the real ones"),
+    ):
+        tested = [c for (_, *arms), c in contrasts.items() if tuple(arms) == pair and may_be_tested(c)]
+        if tested:
+            sides = [(c.gain > 0) - (c.gain < 0) if significant(c) else 0 for c in tested]
+            found = ((sides.count(1), "got better"), (sides.count(-1), "got worse"))
+            parts = [f"{_count(n, len(tested))} {what}" for n, what in found if n]
+            same = sides.count(0)
+            if same:
+                parts.append(f"{_count(same, len(tested))} did as before, as far as could be seen,")
+            of = f"Of {_count(len(tested))} computer programs that find or outline red cells, " if not said else ""
+            sentence = f"{of}{' and '.join(parts)} {when}."
+            said.append(sentence[0].upper() + sentence[1:])
+    return " ".join(said)
+
+
+def _count(number: int, of: int = 0) -> str:
+    return "all" if number == of > 1 else COUNTS[number] if number < len(COUNTS) else str(number)
+
+
+def worth(contrasts: Contrasts, painter_hours: float, extra_minutes: float) -> str:
+    """Hold what painted smears cost against what they gave, as the paper's conclusion asks.
+
+    Parameters
+    ----------
+    contrasts : mapping
+        As for `answer`.
+    painter_hours : float
+        Of training the painters that served, all together.
+    extra_minutes : float
+        Processor time of a run of RD+SD+aug beyond one of RD+aug, on average.
+
+    Returns
+    -------
+    str
+        A paragraph; empty where there is no pair of the arms that tell.
+    """
+    tested = {task: c for (task, *arms), c in contrasts.items() if tuple(arms) == PRIMARY[0]}
+    if not tested:
+        return ""
+    gains = "; ".join(
+        f"{TITLES[task]} {c.mean:+.3f}" + (f" (seen if beyond {c.smallest:.3f})" if math.isfinite(c.smallest) else "")
+        for task, c in tested.items()
+    )
+    helped = [TITLES[task] for task, c in tested.items() if significant(c) and c.gain > 0]
+    cost = f"The painters took {painter_hours:.1f} hours, and a run {extra_minutes:+.1f} processor minutes more"
+    verdict = f"**worth trying for {' and '.join(helped)}**" if helped else "**not worth it here**"
+    return f"{cost}; beside augmentation they changed the main score of {gains}. By these numbers they are {verdict}."
+
+
 def _sentence(what: str, c: Contrast) -> str:
     what, score = what[0].upper() + what[1:], NAMES.get(c.score, "the score")
     if c.seeds < 2:

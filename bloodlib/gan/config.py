@@ -48,7 +48,9 @@ class GanConfig:
     Notes
     -----
     The paper (`bailo2019`) states the sizes, the two stages, the filters, the flips and the ten
-    clusters; what it does not state is taken from the reference implementation of pix2pixHD.
+    clusters; what it does not state is taken from the reference implementation of pix2pixHD. So is the GAN loss:
+    the paper writes the logarithm of the first GANs in its equations, names pix2pixHD as what was trained, and that
+    trains by least squares.
     Book: chapter "How the painter is trained".
     """
 
@@ -89,7 +91,7 @@ class GanConfig:
     checkpoint_every: int = 200  # ours, steps
     preview_every: int = 200  # ours, steps; 0 paints none
     tensorboard_every: int = 10  # ours: steps between two points of TensorBoard's curves; 0 leaves TensorBoard out
-    compile: bool = False  # ours: torch.compile; minutes before the first step, no faster on the two cores measured
+    compile: bool = False  # ours: torch.compile; minutes before the first step
 
     def __post_init__(self) -> None:
         for name, legal in (

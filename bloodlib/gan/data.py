@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -224,6 +224,12 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
+def shapes_of(smears: Iterable[Smear]) -> Iterator[tuple[int, int]]:
+    """Give the (height, width) of some smears, from the headers of files where there are files."""
+    files = getattr(smears, "files", None)
+    return (image_size(files[x][0]) for x in smears.names) if files else (x.instances.shape for x in smears)
+
+
 def shortest_side_px(smears: Iterable[Smear]) -> int:
     """Give the shortest side of any of some smears, from the headers of files where there are files.
 
@@ -232,9 +238,7 @@ def shortest_side_px(smears: Iterable[Smear]) -> int:
     ValueError
         If there are no smears.
     """
-    files = getattr(smears, "files", None)
-    shapes = (image_size(files[x][0]) for x in smears.names) if files else (x.instances.shape for x in smears)
-    side = min(map(min, shapes), default=None)
+    side = min(map(min, shapes_of(smears)), default=None)
     if side is None:
         raise ValueError("no smears to train on; give at least one")
     return side

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, checked_smears, names_or_default, read_coco, write_coco
 from .hints import foreign_annotations, how_to_convert
-from .images import SUFFIXES, DataWarning, LabelWarning, image_size, read_image, stem, write_image
+from .images import SUFFIXES, DataWarning, LabelWarning, image_size, name_of, read_image, write_image
 from .labels import mask_size, read_colours, read_instances, write_instances
 from .splits import checked_splits, refuse_parts, write_splits
 
@@ -136,7 +136,7 @@ def _pictures(survey: _Survey, below: str) -> dict[str, Path]:
             survey.findings.append(Finding("warning", text))
         elif set(path.name) & set("<>"):
             survey.error(f"{path}: has < or > in its name, which neither web pages nor Windows take; rename it")
-        elif (name := stem(path.name)) in found:
+        elif (name := name_of(path)) in found:
             survey.error(f"{path}: has the same name as {found[name].name}; every smear needs one file, remove one")
         else:
             found[name] = path
@@ -310,7 +310,7 @@ def write_folder(
     smears: Iterable[Smear],
     class_names: Sequence[str] | None = None,
     splits: Mapping[str, Sequence[str]] | None = None,
-) -> None:
+) -> list[str]:
     """Write smears as a folder that `read_folder` opens again, classes and groups included; those without a cell not.
 
     Parameters
@@ -323,6 +323,11 @@ def write_folder(
     splits : mapping of str to names, optional
         The parts "fit", "validation" and "test", as `read_splits` gives those of another folder; names that
         are not written are passed over.
+
+    Returns
+    -------
+    list of str
+        The names that were written.
 
     Raises
     ------
@@ -353,3 +358,4 @@ def write_folder(
         write_splits(Path(folder) / "splits.json", parts, names)
 
     write_coco(path, written(), names_of_classes)
+    return names

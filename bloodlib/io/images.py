@@ -39,6 +39,17 @@ def stem(file_name: str) -> str:
     return unicodedata.normalize("NFC", PureWindowsPath(file_name).stem)  # macOS hands names on decomposed
 
 
+def name_of(path: Path) -> str:
+    """Give the name of a smear from the path of its file, in which this system's characters mean themselves.
+
+    Examples
+    --------
+    >>> name_of(Path("images", "a:1.png"))
+    'a:1'
+    """
+    return unicodedata.normalize("NFC", path.stem)
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open an image with Pillow; whatever it cannot read becomes one clear ValueError."""

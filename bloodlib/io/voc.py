@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from .._files import replacing
 from ..smears import Smear
-from .images import DataWarning, stem
+from .images import DataWarning, name_of, stem
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,8 @@ def read_voc(path: str | os.PathLike[str]) -> VocBoxes:
         raise ValueError(f"{path}: not a readable XML file ({error}); was it cut short?") from error
     if root.tag != "annotation":
         raise ValueError(f"{path}: its first tag is <{root.tag}>, needed is <annotation>; is it a VOC file?")
-    name = stem((root.findtext("filename") or path.name).strip())
+    said = (root.findtext("filename") or "").strip()
+    name = stem(said) if said else name_of(path)
     shape = (int(_number(path, root, "size/height")), int(_number(path, root, "size/width")))
     if min(shape) < 1:
         raise ValueError(f"{path}: the image is said to be {shape[1]}×{shape[0]} px; needed are 1 or more each way")

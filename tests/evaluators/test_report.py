@@ -18,7 +18,7 @@ from bloodlib.evaluators.painters import PainterEffect, PainterSpread
 from bloodlib.evaluators.report_contrasts import steps_table
 from bloodlib.evaluators.report_runs import networks_table, recomputed_table
 from bloodlib.evaluators.tasks import Prediction
-from bloodlib.evaluators.verdicts import significant
+from bloodlib.evaluators.verdicts import plainly, significant, worth
 
 
 def test_boxes_are_marked_by_what_they_are():
@@ -198,11 +198,36 @@ def test_the_answer_claims_nothing_without_enough_seeds_and_tells_phantoms_from_
     assert "rendered pictures, not blood" in phantom.splitlines()[0]
 
 
+def test_the_plain_answer_counts_networks_and_names_no_score():
+    adds, replaces = ("RD+SD+aug", "RD+aug"), ("SD", "RD")
+    worse, none = contrast(-0.3, -0.4, -0.2), contrast(0.01, -0.1, 0.1, p_holm=0.4)
+    found = {("fcn8s", *adds): none, ("contour_fcn", *adds): none, ("fcn8s", *replaces): worse}
+    found |= {("contour_fcn", *replaces): contrast(), ("faster_rcnn", *replaces): contrast(seeds=3)}
+    first, second = plainly(found).split(". ")
+    assert first.startswith("Of two computer programs that find or outline red cells, all did as before, as far as")
+    assert second.startswith("One got better and one got worse when painted smears took the place"), (
+        "untested: not told"
+    )
+    assert not re.search("Dice|AP|seed|p =", plainly(found))
+    assert plainly({("fcn8s", *replaces): contrast(seeds=3)}) == ""
+
+
+def test_the_verdict_on_cost_follows_what_was_shown():
+    pair = ("RD+SD+aug", "RD+aug")
+    said = worth({("fcn8s", *pair): contrast(0.01, -0.1, 0.1, p_holm=0.4)}, 2.04, 0.26)
+    assert said.startswith("The painters took 2.0 hours, and a run +0.3 processor minutes more")
+    assert "FCN-8s +0.010 (seen if beyond 0.200)" in said
+    assert said.endswith("**not worth it here**.")
+    assert worth({("fcn8s", *pair): contrast()}, 2.0, 0.3).endswith("**worth trying for FCN-8s**.")
+    assert worth({("fcn8s", *pair): contrast(-0.3, -0.4, -0.2)}, 2.0, 0.3).endswith("**not worth it here**.")
+    assert worth({("fcn8s", "SD", "RD"): contrast()}, 2.0, 0.3) == ""
+
+
 def test_contrasts_show_p_only_where_they_are_tested():
     table = report.contrast_table(
         {("fcn8s", "SD", "RD"): contrast(), ("fcn8s", "RD+SD+aug", "RD+aug"): contrast(seeds=3)}
     )
-    assert entries(table, 2)[4:] == ["0.0078", "0.0200", "0.200", "8, 34 of 7 slides"]
+    assert entries(table, 2)[4:] == ["0.0078", "0.0200", "0.200", "8, 34 of 7 slides", "–"]
     assert entries(table, 3)[4:7] == ["–", "–", "0.200"]
     assert table.splitlines()[-1] == (
         "*Differences with fewer than 8 seeds have intervals only, no test; "
@@ -253,12 +278,16 @@ def test_controls_stand_beside_their_reference():
 
 def test_pairs_of_unlike_processors_or_versions_are_marked():
     runs = [stored("toy", arm, s, 0.8) for arm in ("RD", "RD-5") for s in range(3)]
-    mark = "*‡ in some pairs the two runs are of unlike processors or versions of torch.*"
-    for kind, values in (("processor", (None, "AVX512")), ("versions", ({"torch": "2.14.1"}, {"torch": "2.14.1"}))):
-        runs[0][kind], runs[3][kind] = values  # one that is not known, and two alike
+    mark = "*‡ in some pairs the two runs are of unlike processors or versions of torch, or one names no processor.*"
+    for kind, values in (("processor", ("AVX512", "AVX512")), ("versions", ({"torch": "2.14.1"}, {"torch": "2.14.1"}))):
+        runs[0][kind], runs[3][kind] = values
     table = report.controls_table(runs, {"RD-5": "RD"}, np.random.default_rng(0))
     assert (entries(table, 2)[-1], mark in table) == ("3", False)
-    for kind, values in (("processor", ("AVX2", "AVX512")), ("versions", ({"torch": "2.11"}, {"torch": "2.14.1"}))):
+    for kind, values in (
+        ("processor", ("AVX2", "AVX512")),
+        ("processor", (None, "AVX512")),
+        ("versions", ({"torch": "2.11"}, {"torch": "2.14.1"})),
+    ):
         before = runs[0][kind], runs[3][kind]
         runs[0][kind], runs[3][kind] = values
         table = report.controls_table(runs, {"RD-5": "RD"}, np.random.default_rng(0))

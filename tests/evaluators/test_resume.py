@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from test_protocol import toy
 
 from bloodlib._files import read_json
@@ -13,7 +14,7 @@ from bloodlib.evaluators import protocol, resume, run, tasks
 from bloodlib.evaluators.arms import Samples, plan
 from bloodlib.evaluators.config import TASKS, preset
 from bloodlib.evaluators.resume import Unfinished
-from bloodlib.evaluators.training import _ahead, _with_state
+from bloodlib.evaluators.training import _ahead, _with_state, train
 from bloodlib.gan import checkpoint
 
 SMALL = {"steps": 6, "checkpoints": 3, "crop_px": 64, "batch": 2}
@@ -53,14 +54,15 @@ def test_it_ends_as_if_never_stopped(tmp_path, monkeypatch, task):
     assert "resumed" not in unbroken
     for at in (1, 3, 2):  # in steps 1, 3 and 4 of six, twice behind a check
         with monkeypatch.context() as patch:
+            patch.setattr(protocol, "_commit", lambda at=at: f"code {at}")
             stopping(patch, at)
             with pytest.raises(KeyboardInterrupt):
                 go(task, tmp_path / "run")
     begun = stopping(monkeypatch, -1)
     found = go(task, tmp_path / "run")
     assert len(begun) == 3, "steps before the last checkpoint are not taken again"
-    assert [one["step"] for one in found["resumed"]] == [2, 3]
-    assert found["resumed"][0]["commit"] == found["commit"]
+    assert [(one["step"], one["commit"]) for one in found["resumed"]] == [(2, "code 3"), (3, "code 2")], "who made them"
+    assert found["resumed"][0]["processor"] == found["processor"]
     for name in unbroken.keys() - NOT_REPEATED:
         assert found[name] == unbroken[name], name
 
@@ -79,6 +81,29 @@ def test_a_damaged_one_is_named(tmp_path):
     (tmp_path / checkpoint.CHECKPOINT).write_bytes(b"no tensors")
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors: is no checkpoint .*; delete it to begin again"):
         go("fcn8s", tmp_path)
+
+
+def test_one_of_other_code_is_named(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopping(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            go("fcn8s", tmp_path)
+    monkeypatch.setattr(tasks, "build", lambda config, _: torch.nn.Conv2d(3, 1, 1))
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors: was written by other code .*; delete it to begin"):
+        go("fcn8s", tmp_path)
+
+
+def test_nobody_goes_on_from_a_run_without_a_name(tmp_path):
+    samples = Samples(plan("RD", 1), [toy(0)], (), 0)
+    with pytest.raises(ValueError, match="identity is empty"):
+        train(samples, preset("smoke", "fcn8s", **SMALL), 0, accelerator="cpu", unfinished=Unfinished(tmp_path))
+
+
+def test_without_room_for_a_checkpoint_the_run_ends_all_the_same(tmp_path, room_for):
+    expected = go("fcn8s")
+    with room_for(2000), pytest.warns(UserWarning, match="no checkpoint was written .*; the run goes on"):
+        found = go("fcn8s", tmp_path / "run")
+    assert found["per_image"] == expected["per_image"]
 
 
 def test_short_runs_write_none(tmp_path):

@@ -235,6 +235,16 @@ def test_a_mirrored_cell_is_another_unless_it_adjoins_its_original():
     assert np.array_equal(found[:8, :6] > 0, instances > 0)
 
 
+def test_in_every_further_reflection_as_well():
+    instances = np.zeros((8, 6), np.int32)
+    instances[2:4, 2:4] = 1
+    smear = Smear(np.zeros((8, 6, 3), np.uint8), instances)
+    _, found = arms.Samples(arms.plan("RD", 1), [smear], (), 0).crop(0, 30, np.random.default_rng(0))
+    _, count = ndimage.label(found)
+    assert count == 4 * 5, "each of four rows of five tiles has its cell whole"
+    assert len(np.unique(found)) - 1 == count
+
+
 def test_half_of_every_batch_is_real_also_on_average_where_it_cannot_be_halved():
     one = squares(0, 100)
     samples = arms.Samples(replace(arms.plan("RD+SD-half", 4), augmented=False), [one] * 4, [one] * 60, 0)

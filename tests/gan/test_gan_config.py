@@ -19,6 +19,21 @@ def test_the_paper_preset_is_the_papers():
     assert (paper.filters, paper.clusters, paper.discriminators) == (16, 10, 2)
     assert (paper.upsample, paper.perceptual, paper.style_draw) == ("transposed", "vgg19", "independent")
     assert paper.stages[0].step_count(60) == 120 * 60
+    assert (paper.learning_rate, paper.betas, paper.flips, paper.blocks) == (2e-4, (0.5, 0.999), True, 9)
+    assert all((stage.batch, stage.constant) == (1, 0.5) for stage in paper.stages)
+    assert (paper.gan_loss, paper.lambda_feature_matching, paper.lambda_perceptual) == ("lsgan", 10.0, 10.0)
+    ours = (
+        "skips",
+        "noise",
+        "objects",
+        "camera",
+        "rotations",
+        "feature_skip",
+        "average",
+        "lambda_colour",
+        "softness_px",
+    )
+    assert not any(getattr(paper, name) for name in ours)
 
 
 def test_the_digest_tells_what_decides_the_result_and_nothing_else():

@@ -1,5 +1,4 @@
 import itertools
-import os
 import shutil
 from dataclasses import replace
 
@@ -100,7 +99,10 @@ def test_the_history_has_every_step_of_both_stages(unbroken):
 def test_training_learns_the_colours(smears):
     stages = (Stage(crop=32, batch=2, steps=60, constant=1.0), Stage(crop=32, batch=2, steps=1))
     trainer = Trainer(preset("smoke", stages=stages, filters=4, blocks=1), smears)
+    real, before = trainer.smears[0].image.astype(float), painted(trainer)
     trainer.run()
+    far = [np.abs(image - real).mean() for image in (before, painted(trainer))]
+    assert far[1] < 0.5 * far[0], "pictures of the same mask, in grey levels"
     matching = trainer.history["feature_matching"]
     assert np.mean(matching[-10:]) < 0.6 * np.mean(matching[:5])
 
@@ -132,7 +134,7 @@ def test_the_running_mean_holds_on_to_no_step_that_it_was_taken_over(smears):
     assert not any(weights.requires_grad for weights in trainer.average.parameters())
 
 
-@pytest.mark.skipif("BLOODLIB_SLOW" not in os.environ, reason="compiles for minutes: set BLOODLIB_SLOW")
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's libraries have warnings of their own
 @pytest.mark.parametrize(

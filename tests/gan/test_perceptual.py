@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import VGG19_Weights, squeezenet1_0
+from torchvision.models import VGG19_Weights, squeezenet1_0, vgg19
 
 from bloodlib.gan.perceptual import SQUEEZENET_FILE, PerceptualLoss, load_perceptual, unit_distance
 
@@ -63,6 +63,16 @@ def test_auto_takes_squeezenet_from_the_folder_that_holds_it(tmp_path, monkeypat
     monkeypatch.setenv("BLOODLIB_WEIGHTS", str(tmp_path))
     loss, used = load_perceptual("auto")
     assert used == loss.kind == "squeezenet"
+
+
+def test_vgg_s_published_weights_reach_its_layers(monkeypatch):
+    torch.manual_seed(0)
+    published = vgg19(weights=None).state_dict()
+    monkeypatch.setattr(VGG19_Weights, "get_state_dict", lambda *_, **__: published)
+    loss, used = load_perceptual("vgg19")
+    assert used == loss.kind == "vgg19"
+    for name, values in loss.features.state_dict().items():
+        torch.testing.assert_close(values, published[f"features.{name}"])
 
 
 def test_without_any_weights_the_error_says_what_to_do(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -603,3 +604,17 @@ def test_what_a_longer_set_left_unlisted_is_taken_away(synth, tmp_path):
     synth.write(tmp_path, count=2, seed=7)
     assert len(bloodlib.load(tmp_path)) == 2
     assert len(json.loads((tmp_path / "coco.json").read_text())["images"]) == 2
+
+
+def test_files_that_are_no_smear_of_a_set_are_never_taken_away(synth, tmp_path):
+    synth.write(tmp_path, count=1, seed=0)
+    mine = [tmp_path / kind / "real_01.png" for kind in ("images", "instances")]
+    for path in mine:
+        shutil.copy(tmp_path / path.parent.name / "00000.png", path)
+    with pytest.raises(ValueError, match=r"real_01\.png: is no smear of this set; move it"):
+        synth.write(tmp_path, count=2, seed=0)
+    assert all(path.is_file() for path in mine)
+    for path in mine:
+        path.unlink()
+    synth.write(tmp_path, count=2, seed=0)
+    assert len(bloodlib.load(tmp_path)) == 2

@@ -51,7 +51,7 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
 
     waiting: list[np.ndarray] = []  # the target of the prediction that was asked for last
 
-    def predictions() -> Iterator[tuple[np.ndarray, np.ndarray]]:  # one at a time: hundreds do not fit into memory
+    def each_prediction() -> Iterator[tuple[np.ndarray, np.ndarray]]:  # one at a time: hundreds do not fit into memory
         for name in sorted(expected):
             found, truth = read_instances(predicted[name], empty=True), read_instances(expected[name])
             if found.shape != truth.shape:
@@ -65,11 +65,11 @@ def evaluate_folders(predictions: str | os.PathLike[str], targets: str | os.Path
             waiting.append(truth)
             yield found, np.ones(counts[-1][0])
 
-    def targets() -> Iterator[np.ndarray]:
+    def each_target() -> Iterator[np.ndarray]:
         while waiting:
             yield waiting.pop()
 
-    precision = average_precision(predictions(), targets())
+    precision = average_precision(each_prediction(), each_target())
     tp, fp, fn = (sum(getattr(m, field) for m in matchings) for field in ("tp", "fp", "fn"))
     return {
         "images": len(counts),

@@ -115,6 +115,7 @@ def baseline_scores(runs: Sequence[dict[str, Any]], baseline: Mapping[str, Any] 
 
 
 def number(value: float | None, digits: int = 3) -> str:
+    """Write a score, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 

@@ -207,7 +207,10 @@ def _red_and_white(outlines: Sequence[Outline], red_share: float) -> tuple[list[
     red = [outline for outline in outlines if outline.kind == RED_CELL]
     if red_share and not red:
         raise ValueError(f"none of {len(outlines)} outlines is of a {CELL_NAMES[RED_CELL]}; at least one is needed")
-    return red, [outline for outline in outlines if outline.kind != RED_CELL]
+    others = [outline for outline in outlines if outline.kind != RED_CELL]
+    if red_share == 0 and not others:
+        raise ValueError(f"red_share=0, but all {len(red)} outlines are of a {CELL_NAMES[RED_CELL]}")
+    return red, others
 
 
 def _numbered(drawn: Drawn) -> Drawn:

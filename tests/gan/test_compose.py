@@ -218,6 +218,9 @@ def test_red_cells_alone_can_be_laid_out_and_none_that_are_not_there():
     assert set(alone.kinds) == {RED_CELL}
     with pytest.raises(ValueError, match=r"red_share=1\.5"):
         draw_dense(OUTLINES, np.random.default_rng(0), (512, 512), 0.3, red_share=1.5)
+    red = [outline for outline in OUTLINES if outline.kind == RED_CELL]
+    with pytest.raises(ValueError, match="red_share=0, but all"):
+        draw_dense(red, np.random.default_rng(0), (512, 512), 0.3, red_share=0)
     for draw in (lambda o, rng: draw_dense(o, rng, (512, 512), 0.3), draw_layout):
         with pytest.raises(ValueError, match="none of 2 outlines is of a red blood cell"):
             draw(OUTLINES[1:], np.random.default_rng(0))

@@ -15,6 +15,7 @@ from bloodlib import cli_commands as commands
 from bloodlib.cli_completion import SHELLS, script
 from bloodlib.cli_convert import data_convert
 from bloodlib.cli_doctor import doctor
+from bloodlib.gan.config import STYLE_DRAWS
 from bloodlib.sampler.placement import CORES, PLACEMENTS, VARIANTS, WEIGHTS
 
 PAGE = """\
@@ -194,6 +195,12 @@ def _add_models(below) -> None:
     _add_output(generate, count=10)
     generate.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default: that of the fitted smears")
     generate.add_argument("--style", type=int, help="style cluster; drawn at random for each smear by default")
+    generate.add_argument(
+        "--draw",
+        choices=STYLE_DRAWS,
+        help="looks of a smear from one fitted smear, from one cluster for all its cells (the paper's), or from one "
+        "for each; the model's way by default",
+    )
     generate.add_argument(
         "--classes",
         type=_classes,

@@ -196,6 +196,7 @@ def _fit_plan(chosen: argparse.Namespace, smears, overrides: dict[str, Any]) -> 
 def generate(chosen: argparse.Namespace) -> None:
     """Write labelled synthetic smears."""
     synthesizer = bloodlib.Synthesizer.load(chosen.model)
+    synthesizer = synthesizer.with_draw(chosen.draw) if chosen.draw else synthesizer
     if chosen.classes:
         _check_classes(chosen.classes, synthesizer)
     if chosen.dry_run:

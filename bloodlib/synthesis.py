@@ -297,12 +297,39 @@ class Synthesizer:
         data = fingerprint(smears, classes=self.config.cell_classes > 1)
         if data != self.about["data"]["fingerprint"]:
             raise ValueError(f"these smears are {data}, this painter was fitted on {self.about['data']['fingerprint']}")
-        config, seed = replace(self.config, camera=True), self.about["seed"]
-        plain = self.config.digest(seed=seed, data=data) == self.about["identity"]
-        identity = config.digest(seed=seed, data=data) if plain else f"{self.about['identity']}-camera"
-        seen = (label(smear, config) for smear in smears)
-        camera = self._measure_camera(seen, compression)
-        return replace(self, config=config, camera=camera, about={**self.about, "identity": identity})
+        config = replace(self.config, camera=True)
+        camera = self._measure_camera((label(smear, config) for smear in smears), compression)
+        return replace(self, config=config, camera=camera, about=self._about(config, "camera"))
+
+    def with_draw(self, draw: str) -> Synthesizer:
+        """Give the same synthesizer with looks drawn in another way: no training is in it.
+
+        Parameters
+        ----------
+        draw : {"joint", "independent", "per_cell"}
+            All looks of a smear from one fitted smear; one random cluster for all cells of a smear, as the paper
+            draws them; or one for every cell.
+
+        Raises
+        ------
+        ValueError
+            If there is no such draw.
+
+        Notes
+        -----
+        Book: chapter 06.
+        """
+        if draw == self.config.style_draw:
+            return self
+        config = replace(self.config, style_draw=draw)
+        styles = replace(self.styles, draw=draw)
+        return replace(self, config=config, styles=styles, about=self._about(config, draw))
+
+    def _about(self, config: GanConfig, change: str) -> dict[str, Any]:
+        """Say what config.json would of this one with another configuration; a released one is called by the change."""
+        seed, data, identity = self.about["seed"], self.about["data"]["fingerprint"], self.about["identity"]
+        plain = self.config.digest(seed=seed, data=data) == identity
+        return {**self.about, "identity": config.digest(seed=seed, data=data) if plain else f"{identity}-{change}"}
 
     def _measure_camera(self, smears: Iterable[Labelled], compression: bool = True) -> Camera:
         views = ((smear.image, self._repainted(smear), smear.instances) for smear in smears)

@@ -618,3 +618,22 @@ def test_files_that_are_no_smear_of_a_set_are_never_taken_away(synth, tmp_path):
         path.unlink()
     synth.write(tmp_path, count=2, seed=0)
     assert len(bloodlib.load(tmp_path)) == 2
+
+
+def test_looks_can_be_drawn_otherwise_without_another_training(synth, tmp_path):
+    assert synth.with_draw("joint") is synth
+    paper, apart = synth.with_draw("independent"), synth.with_draw("per_cell")
+    assert len({one.about["identity"] for one in (synth, paper, apart)}) == 3
+    assert paper.about["identity"] == paper.config.digest(
+        seed=synth.about["seed"], data=synth.about["data"]["fingerprint"]
+    )
+    looks = {}
+    for name, one in (("one", paper), ("each", apart)):
+        features, _ = one.styles.sample(np.random.default_rng(3), 40)
+        looks[name] = len(np.unique(features[1:], axis=0))
+    assert looks["one"] == 1 < looks["each"]
+    paper.write(tmp_path, count=1, seed=0)
+    with pytest.raises(ValueError, match=r"asked for is .* write to another folder"):
+        synth.write(tmp_path, count=2, seed=0)
+    with pytest.raises(ValueError, match="style_draw is 'any'"):
+        synth.with_draw("any")

@@ -540,7 +540,12 @@ def test_completion_knows_commands_and_options(tmp_path):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("da", {"data"}), ("data con", {"convert"}), ("generate --dr", {"--dry-run", "--draw"}), ("data convert --v", {"--voc"})],
+    [
+        ("da", {"data"}),
+        ("data con", {"convert"}),
+        ("generate --dr", {"--dry-run", "--draw"}),
+        ("data convert --v", {"--voc"}),
+    ],
 )
 def test_bash_completes_what_is_typed(typed, offered):
     from bloodlib.cli_completion import script

@@ -23,7 +23,7 @@ FORMS = {
     "AP50": "AP50",
     "F1": "(?<!point )F1",
     "KID": "KID",
-    "Holm's correction": r"Holm(?:['’]s correction)?(?!['’]s)",
+    "Holm's correction": r"Holm(?:['’]s(?: correction| adjustment)?)?",
 }
 _ROLE = re.compile(r"\{term\}`([^`<]*?)(?:\s*<([^`>]*)>)?`")
 _NO_PROSE = [

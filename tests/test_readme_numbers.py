@@ -21,7 +21,22 @@ from tools import headline
 from tools.layout import ROOT
 
 STORED = ROOT / "data" / "results"
-WORDS = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight"]
+WORDS = [
+    "none",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+]
 # A number: with a decimal point or thousands, or before what it counts.
 NUMBER = re.compile(
     r"[+−]?\d[\d,]*\.\d+|\d{1,3},\d{3}|\b\d+ (?:times|tiles|cells|px|of|steps|test)\b|\b(?:of|forty) \d+\b"
@@ -159,6 +174,8 @@ def contact() -> list[str]:
         for kind in ("isolated", "clustered")
     }
     segmenter, detector = difference(arm, "SD"), difference(arm, "SD", task="faster_rcnn")
+    merged = contrast(runs(), "fcn8s", arm, "SD", np.random.default_rng(0), score="point_f1")
+    assert merged.high < 0, "by points it loses"
     assert gaining(arm, "SD", task) == 8, "in every pair"
     assert points.straddles
     return [
@@ -172,7 +189,8 @@ def contact() -> list[str]:
         f"AP50 of {ap[arm, 'clustered']} instead of {ap['SD', 'clustered']}), isolated ones hardly better "
         f"({ap[arm, 'isolated']}, {ap['SD', 'isolated']})",
         f"found before ({signed(points.mean)} of point F1, {signed(points.low)} to {signed(points.high)})",
-        f"The segmenter gains nothing ({segmenter[0]}, {segmenter[1]}; {segmenter[2]} pairs), nor does the detector "
+        f"The segmenter gains nothing ({segmenter[0]}, {segmenter[1]}; {segmenter[2]} pairs) and loses by points "
+        f"({signed(merged.mean)}, {signed(merged.low)} to {signed(merged.high)}), nor does the detector gain "
         f"({detector[0]}, {detector[1]}; {detector[2]} pairs)",
     ]
 

@@ -11,7 +11,7 @@ from bloodlib._files import read_json
 from bloodlib.evaluators.arms import ARMS, CONTROLS, plan
 from bloodlib.evaluators.config import TASKS, preset
 from bloodlib.evaluators.prepare import forget_missing
-from bloodlib.evaluators.records import stale
+from bloodlib.evaluators.records import of_other_smears, stale
 from bloodlib.evaluators.run import stored_path
 from bloodlib.evaluators.synthetic import painter_seed
 from bloodlib.release import released
@@ -87,6 +87,8 @@ if workflow.is_main_process:
     old = [path for path, run in stored.items() if "config_hash" not in run or stale(run)]
     if old:
         print("stored runs of another configuration than today's preset; delete to make again:", *old, sep="\n", file=sys.stderr)
+    if other := of_other_smears({path: run for path, run in stored.items() if "split" in run}, str(DATA)):
+        print(f"stored runs of other smears than {DATA} holds today; delete to make again:", *other, sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

@@ -18,11 +18,11 @@ import numpy as np
 from .._files import sha256
 from .._versions import versions
 from ..gan.precision import processor_name
-from ..smears import Smear, SmearFolder
+from ..smears import Smear
 from .arms import ARMS, Samples, plan
 from .config import TASKS, EvaluatorConfig, preset
 from .crowding import by_crowding
-from .records import load_runs, save_run, stale
+from .records import digest, evenly, load_runs, save_run, stale
 from .resume import Unfinished
 from .tasks import MAIN_SCORE, score_set
 from .training import Evaluator, train
@@ -30,23 +30,6 @@ from .training import Evaluator, train
 __all__ = ["ARMS", "TASKS", "EvaluatorConfig", "load_runs", "preset", "run", "run_and_keep", "save_run", "stale"]
 
 DIGESTED = 40  # synthetic smears that a record knows again, of the up to 600 that were used
-
-
-def evenly(smears: Sequence[Smear], count: int) -> list[Smear]:
-    """Read `count` smears evenly spread over a set; all of them where count is 0 or as many."""
-    if not 0 < count < len(smears):
-        return list(smears)
-    chosen = np.linspace(0, len(smears) - 1, count).round().astype(int).tolist()
-    return list(smears.select(chosen)) if isinstance(smears, SmearFolder) else [smears[k] for k in chosen]
-
-
-def digest(smears: Sequence[Smear]) -> str:
-    """Give twelve hexadecimal digits of images and masks, since derived masks change with their derivation."""
-    sha = hashlib.sha256()
-    for smear in smears:
-        sha.update(np.ascontiguousarray(smear.image))
-        sha.update(np.ascontiguousarray(smear.instances))
-    return sha.hexdigest()[:12]
 
 
 def run(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -14,8 +14,11 @@ from bloodlib._files import package_data, read_json, write_json
 from bloodlib.datasets import load
 from bloodlib.evaluators import arms, protocol, run
 from bloodlib.evaluators.config import PRESETS, TASKS, preset
+from bloodlib.evaluators.records import digest, of_other_smears
 from bloodlib.evaluators.run import command, stored_path
 from bloodlib.evaluators.training import _ahead
+from bloodlib.io import write_folder
+from bloodlib.io.labels import write_instances
 from bloodlib.smears import Smear
 
 
@@ -205,6 +208,20 @@ def test_a_run_that_is_stored_twice_is_refused(tmp_path):
         write_json(tmp_path / f"{name}.json", made("fcn8s", "RD", 1, [0.5, 0.6, 0.7, 0.8]))
     with pytest.raises(ValueError, match=r"fcn8s-RD-1\.json: is of the same run as .*fcn8s-RD-0\.json"):
         protocol.load_runs(tmp_path)
+
+
+def test_runs_of_a_folder_that_has_changed_are_named(tmp_path):
+    """Annotations get corrected, and two folders may have one name."""
+    folder, names = tmp_path / "mine", ["toy0", "toy1", "toy2"]
+    parts = dict(zip(("fit", "validation", "test"), ([name] for name in names), strict=True))
+    write_folder(folder, [toy(k, group=f"slide {k}") for k in range(3)], splits=parts)
+    run = made("fcn8s", "RD", 0, [0.9, 0.9, 0.8, 0.8])
+    run["split"]["validation"]["sha256"] = digest(list(load(str(folder), split="validation")))
+    assert of_other_smears({"a.json": run}, str(folder)) == []
+    instances = toy(1).instances
+    write_instances(folder / "instances" / "toy1.png", np.where(instances == 1, 0, instances))
+    assert of_other_smears({"a.json": run}, str(folder)) == ["a.json"]
+    assert of_other_smears({"a.json": run}, "phantom") == [], "cannot change"
 
 
 @pytest.mark.real

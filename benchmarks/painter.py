@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -32,7 +33,7 @@ from torch.utils.data import DataLoader
 from bloodlib._files import package_data, write_json
 from bloodlib.datasets import load
 from bloodlib.gan.config import PRESETS, GanConfig, Stage
-from bloodlib.gan.data import label
+from bloodlib.gan.data import fitting_crops, label
 from bloodlib.gan.networks import make_painter
 from bloodlib.gan.painting import encode_smear, paint_instances
 from bloodlib.gan.pooling import pool_instances
@@ -120,7 +121,9 @@ def _laptop(stage: int) -> Callable[[tuple[int, int], int], dict[str, Any]]:
     """A step of the laptop profile as it is, crops, batch and perceptual network, with how many there are of them."""
 
     def run(shape: tuple[int, int], times: int) -> dict[str, Any]:
-        config = replace(PRESETS["laptop"], perceptual="auto")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # smaller crops, where a test asks for smaller smears
+            config = fitting_crops(replace(PRESETS["laptop"], perceptual="auto"), min(shape))
         whole = config.stages[stage]
         brief = replace(whole, steps=WARM_STEPS + times + 1)  # one that is not taken: the end of a stage takes time
         smears = list(load("phantom", split="fit", shape=shape)[:4])

@@ -80,24 +80,44 @@ def _masks(results: Path) -> list[Line]:
 def _painter(results: Path) -> list[Line]:
     found = _stored(results / "painter" / "bench.json")
     rows = {(row["what"], row["size"]): row for row in found.get("rows", ())}
-    threads = f", {found['threads']} threads, load {found['load_before']}" if found else ""
-    about = {"device": f"{found.get('device', 'not recorded')}{threads}", "date": found.get("date", "not recorded")}
-    about["command"] = "python -m benchmarks painter"
+    command = "python -m benchmarks painter"
+
+    def on(what: str, size: str = FULL) -> dict[str, str]:
+        """Say on what and when a row was measured; one that was measured later than the others says so itself."""
+        row = found | rows.get((what, size), {})
+        threads = f", {row['threads']} threads, load {row['load_before']}" if found else ""
+        device = f"{row.get('device', 'not recorded')}{threads}"
+        return {"device": device, "date": row.get("date", "not recorded"), "command": command}
 
     def of(what: str, size: str = FULL, key: str = "seconds") -> float | None:
         return rows.get((what, size), {}).get(key)
 
     stream, pooled = of("stream", "256×256"), of("pool", key="instances") or 669
     precision = "bfloat16" if found.get("precision") == "bfloat16" else "float32"
+    stream_on, laptop_on = on("stream", "256×256"), on("laptop stage 1", "640×480")
+    image = f"{precision} image from a mask, {FULL}, the paper's network"
     return [
-        Line(f"pooling {pooled} instances, forward and backward", 0.25, "s", measured=of("pool"), **about),
-        Line("training step, 512×512", 0.40, "s", measured=of("step", "512×512"), **about),
-        Line(f"training step, {FULL}", 5.0, "s", measured=of("step"), **about),
-        Line(f"memory of that step, {FULL}", 4.0, "GiB", measured=of("step", key="peak_gib"), **about),
-        Line(f"{precision} image from a mask, {FULL}, the paper's network", 1.0, "s", measured=of("paint"), **about),
-        Line("the same, the laptop profile's network", 1.0, "s", measured=of("paint, laptop"), **about),
-        Line("labelled samples painted while training, 256×256", 20, "per s", True, stream and 1 / stream, **about),
-        Line("training of the laptop profile, projected from a few steps", 2, "hours", measured=_hours(rows), **about),
+        Line(f"pooling {pooled} instances, forward and backward", 0.25, "s", measured=of("pool"), **on("pool")),
+        Line("training step, 512×512", 0.40, "s", measured=of("step", "512×512"), **on("step", "512×512")),
+        Line(f"training step, {FULL}", 5.0, "s", measured=of("step"), **on("step")),
+        Line(f"memory of that step, {FULL}", 4.0, "GiB", measured=of("step", key="peak_gib"), **on("step")),
+        Line(image, 1.0, "s", measured=of("paint"), **on("paint")),
+        Line("the same, the laptop profile's network", 1.0, "s", measured=of("paint, laptop"), **on("paint, laptop")),
+        Line(
+            "labelled samples painted while training, 256×256",
+            20,
+            "per s",
+            True,
+            stream and 1 / stream,
+            **stream_on,
+        ),
+        Line(
+            "training of the laptop profile, projected from a few steps",
+            2,
+            "hours",
+            measured=_hours(rows),
+            **laptop_on,
+        ),
     ]
 
 

@@ -23,7 +23,7 @@ Labelled synthetic blood smears from a few annotated ones. Not for diagnosis.
 
 from your own smears to new ones:
   bloodlib data check my_smears             what is wrong with the folder, file by file
-  bloodlib fit my_smears -o my_model        learn shapes, layout and looks (laptop: about an hour)
+  bloodlib fit my_smears -o my_model        learn shapes, layout and looks (laptop: an hour or two)
   bloodlib generate my_model -n 900 -o new  images/, instances/, coco.json, manifest.json
   bloodlib evaluate predicted new           how well another program finds the cells
 

@@ -61,7 +61,13 @@ def headline(
 
 def _differences(runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None) -> str:
     """Write one difference of every network that was run for it."""
-    found = {task: contrast(runs, task, arm, against, np.random.default_rng(0), score=score) for task in report.TASKS}
+    if (arm, against) in PRIMARY:  # drawn as for the page's tables
+        drawn = report.primary(runs, np.random.default_rng(0), score)
+        found = {task: drawn.get((task, arm, against)) for task in report.TASKS}
+    else:
+        found = {
+            task: contrast(runs, task, arm, against, np.random.default_rng(0), score=score) for task in report.TASKS
+        }
     return ", ".join(
         f"{report.TITLES[task]} {c.mean:+.3f} "
         + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds} pairs)" if c.seeds > 1 else "(one pair)")

@@ -142,9 +142,10 @@ def worth(contrasts: Contrasts, painter_hours: float, extra_minutes: float) -> s
         for task, c in tested.items()
     )
     helped = [TITLES[task] for task, c in tested.items() if significant(c) and c.gain > 0]
-    cost = f"The painters took {painter_hours:.1f} hours to train; a run took {extra_minutes:+.1f} processor minutes"
+    cost = f"The painters took {painter_hours:.1f} hours to train; a run took {extra_minutes:+.1f} processor minutes "
+    cost += "against one without them."
     verdict = f"**worth trying for {' and '.join(helped)}**" if helped else "**not worth it here**"
-    return f"{cost} against one without them. Beside augmentation they changed the main score of {gains}. By these numbers they are {verdict}."
+    return f"{cost} Beside augmentation they changed the main score of {gains}. By these numbers they are {verdict}."
 
 
 def _sentence(what: str, c: Contrast) -> str:

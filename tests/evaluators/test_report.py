@@ -215,7 +215,7 @@ def test_the_plain_answer_counts_networks_and_names_no_score():
 def test_the_verdict_on_cost_follows_what_was_shown():
     pair = ("RD+SD+aug", "RD+aug")
     said = worth({("fcn8s", *pair): contrast(0.01, -0.1, 0.1, p_holm=0.4)}, 2.04, 0.26)
-    assert said.startswith("The painters took 2.0 hours to train; a run took +0.3 processor minutes against one without them.")
+    assert said.startswith("The painters took 2.0 hours to train; a run took +0.3 processor minutes against one")
     assert "FCN-8s +0.010 (seen if beyond 0.200)" in said
     assert said.endswith("**not worth it here**.")
     assert worth({("fcn8s", *pair): contrast()}, 2.0, 0.3).endswith("**worth trying for FCN-8s**.")

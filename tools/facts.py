@@ -30,6 +30,7 @@ def substitutions(root: Path) -> dict[str, Any]:
         "finding": finding(runs),
         "claim_verdicts": claims.table(root, runs, quoted) if "bailo2019" in quoted else "",
         "headline": headline(runs),
+        **table2_words(runs),
         "run_times": run_times(stored / "run_times.json"),
         "table2_cost": cost(runs),
         "stored_runs": str(len(runs)),
@@ -141,6 +142,21 @@ def headline(runs: list[dict[str, Any]]) -> str:
             f"real ones changed {changed}, 95 % intervals in brackets: {end}."
         )
     return "No pair of arms that answers the question is stored yet: this build shows only what was computed live."
+
+
+def table2_words(runs: list[dict[str, Any]]) -> dict[str, str]:
+    """Answer for the real default: two plain sentences, then each network's, then what stands beside them."""
+    from bloodlib.evaluators import report, verdicts
+
+    from . import headline as tables
+
+    mine = report.by_set(runs).get((tables.DATA, tables.PROFILE), [])
+    none = "*No run of it is stored in this checkout.*"
+    return {
+        "plain_answer": verdicts.plainly(report.primary(mine, np.random.default_rng(0))) or none,
+        "table2_answer": tables.answered(mine),
+        "table2_beside": tables.beside(mine) or none,
+    }
 
 
 def cost(runs: list[dict[str, Any]]) -> str:

@@ -1,4 +1,7 @@
-"""Write the headline table of README.md from the stored runs: python -m tools.headline [--check]."""
+"""Write the headline tables of README.md from the stored runs: python -m tools.headline [--check].
+
+What README has no room for is said in book/findings.md, by `answered` and `beside`.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ from bloodlib._files import replacing
 from bloodlib.evaluators import report, verdicts
 from bloodlib.evaluators.arms import ARMS
 from bloodlib.evaluators.baseline import load_baseline
-from bloodlib.evaluators.contrasts import PRIMARY, cell, contrast
+from bloodlib.evaluators.contrasts import PRIMARY, Contrasts, cell, contrast
 from bloodlib.evaluators.markdown import head, row
 from bloodlib.evaluators.records import load_runs
 
 from .layout import ROOT
+from .typography import minus
 
 BEGIN, END = "<!-- headline: written by tools.headline -->", "<!-- headline ends -->"
 DATA, PROFILE = "chula_rbc12", "laptop"
@@ -30,7 +34,7 @@ ADDED = {"RD+SD": "painted smears", "RD+CP": "copy-paste of real cells"}  # fift
 def headline(
     runs: Sequence[dict[str, Any]], paper: dict[str, dict[str, float]], baseline: Mapping[str, Any] | None = None
 ) -> str:
-    """Write Table 2 of the real default, the paper's numbers under ours, and the answer in plain words.
+    """Write Table 2 of the real default, the paper's numbers under ours, the primary differences, and plain words.
 
     Parameters
     ----------
@@ -55,8 +59,31 @@ def headline(
         lines.append(row("the paper", *(f"{paper[task][arm]:.3f}" for arm in ARMS), *none))
     found = report.primary(runs, np.random.default_rng(0))
     plain = verdicts.plainly(found)
-    in_words = [f"- **In plain words**: {plain}"] if plain else []
-    return "\n".join([*lines, "", *in_words, report.answer(found), *by_points(runs), *added(runs)])
+    return minus("\n".join([*lines, "", *differences(found), *([f"\n{plain}"] if plain else [])]))
+
+
+def differences(found: Contrasts) -> list[str]:
+    """Write the primary differences as a table, in bold what chance does not explain."""
+    lines = head("difference", *(f"{arm} − {against}" for arm, against in PRIMARY), "could hide, each")
+    for task in report.TASKS:
+        mine = [found.get((task, *pair)) for pair in PRIMARY]
+        entries = []
+        for c in mine:
+            said = "–" if c is None else f"{c.mean:+.3f} ({c.low:+.3f} to {c.high:+.3f}; p {c.p_holm:.3f}; {c.seeds})"
+            entries.append(f"**{said}**" if c and verdicts.significant(c) else said)
+        hidden = ", ".join("–" if c is None else f"{c.smallest:.3f}" for c in mine)
+        lines.append(row(f"{report.TITLES[task]}, {report.NAMES[report.MAIN_SCORE[task]]}", *entries, hidden))
+    return lines
+
+
+def answered(runs: Sequence[dict[str, Any]]) -> str:
+    """Answer the two primary questions, a paragraph for each network."""
+    return report.answer(report.primary(runs, np.random.default_rng(0)))
+
+
+def beside(runs: Sequence[dict[str, Any]]) -> str:
+    """Say what stands beside the primary differences: the same by points, and what is added to real smears alone."""
+    return "\n".join([*by_points(runs), *added(runs)])
 
 
 def _differences(runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from .images import LabelWarning, bits, opened, write_png
 
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
-TRIMAP_NAMES = ("background", "cytoplasm", "nucleus")
 LEVELS = np.array([0, 128, 255], dtype=np.uint8)  # grey of each class in the files of wbc_segmentation
 _FAR = 24  # ours: grey levels from all three beyond which a pixel was not meant as one of them
 

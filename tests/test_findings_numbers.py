@@ -110,7 +110,7 @@ def layouts() -> list[str]:
     assert told["graph"] == len(groups)
     assert told["uniform"] == told["final, inverted"]  # "as many"
     return [
-        f"Of {slides} test slides, {WORDS[told['final, inverted']]} tell the paper's layout from real cells",
+        f"On {WORDS[told['final, inverted']]} of {slides} test slides a test tells the paper's layout from real cells",
         f"constants fitted to other images of the same slide are, on {same}",
         f"is told from blood on all {slides}",
     ]
@@ -168,7 +168,7 @@ def instrument() -> list[str]:
     said.append(f"teach it more than without ({mean}, {interval}; {pairs} pairs)")
     mean, interval, pairs = difference("SD-camera", "RD")
     hide = hidden("SD-camera", "RD")
-    said.append(f"was found: {mean} ({interval}; {pairs} pairs; over other seeds, one below {hide} could hide)")
+    said.append(f"was found: {mean} ({interval}; {pairs} pairs; a difference below {hide} could hide)")
     mean, interval, pairs = difference("SD-released", "RD")
     said.append(f"sizes and looks: {mean} ({interval}; {pairs} pairs; {hidden('SD-released', 'RD')} could hide)")
     others = cell(runs(), "fcn8s", "RD+SD-shuffled", rng=np.random.default_rng(0))
@@ -264,7 +264,7 @@ def cells() -> list[str]:
         f"macro-F1 {judged['painted by class']:.2f}, against {judged['painted without']:.2f} when told none and "
         f"{judged['real']:.2f} for real cells",
         f"no name told it is {judged['painted without, looks of the class']:.2f}",
-        f"(macro-F1 {reached[0]:.2f} against {real:.2f}), and hardly less well if it saw ten cells of a type "
+        f"(macro-F1 {reached[0]:.2f} against {real:.2f}), and hardly less well if the painter saw ten cells of a type "
         f"({reached[10]:.2f})",
         f"{brief[0]:.2f} to {brief[-1]:.2f} in {number} trainings, whatever the number of cells",
         f"({signed(gain['difference'])}, {signed(gain['low'])} to {signed(gain['high'])};",

@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when it went well, 1 when the input was at fault (one sentence on standard error), 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):  # on Windows a file takes few characters: a name must not end a command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parser().parse_args(given)
     usual, warnings.formatwarning = warnings.formatwarning, _sentence

@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects as find_boxes
 from scipy.ndimage import value_indices
 
 from ._background import disc, evened, holes_filled, lettering, pruned, signal_and_share
-from .derive import DeriveConfig, channel_absorbance
+from .derive import LEAST_PX, DeriveConfig, channel_absorbance
 from .io.images import DataWarning
 from .sampler.shapes import aspect_ratio, fill_and_solidity, largest_piece, warp
 from .smears import Smear
@@ -89,6 +89,8 @@ def find_objects(image: np.ndarray, instances: np.ndarray, config: IncidentalCon
     An algorithm's output, not ground truth. Book: chapter 05.
     """
     config = config or IncidentalConfig()
+    if min(instances.shape) < LEAST_PX:
+        return np.zeros(instances.shape, np.int32)
     covered = instances > 0
     radius_px = _median_radius(instances)
     amounts = channel_absorbance(image, DeriveConfig())

@@ -311,7 +311,7 @@ def take_snapshots(folder: Path, out: Path, most_bytes: int = SNAPSHOT_BYTES) ->
     if not found:
         return []
     chosen = np.unique(np.geomspace(1, len(found), SNAPSHOTS).round().astype(int)) - 1
-    pictures = [cv2.imread(str(found[k])) for k in chosen]
+    pictures = [cv2.imdecode(np.fromfile(found[k], np.uint8), cv2.IMREAD_COLOR) for k in chosen]  # of any path
     full = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # colour as fine as light
     for quality in QUALITIES:
         coded = [cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality, *full])[1].tobytes() for x in pictures]

@@ -65,11 +65,13 @@ class Smear:
                 f"smear {self.name!r}: instances must be numbered 1..n without gaps; "
                 "use bloodlib.smears.relabel(instances)"
             )
-        if self.classes is None:
-            object.__setattr__(self, "classes", np.zeros(count, dtype=np.int64))
-        elif len(self.classes) != count:
+        classes = np.zeros(count, dtype=np.int64) if self.classes is None else np.asarray(self.classes)
+        if classes.size and not np.issubdtype(classes.dtype, np.integer):
+            raise ValueError(f"smear {self.name!r}: classes are {classes.dtype}; needed are whole numbers")
+        object.__setattr__(self, "classes", classes.astype(np.int64, copy=False))
+        if len(classes) != count:
             raise ValueError(
-                f"smear {self.name!r}: {len(self.classes)} classes given for {count} instances; one per instance"
+                f"smear {self.name!r}: {len(classes)} classes given for {count} instances; one per instance"
             )
 
     @property

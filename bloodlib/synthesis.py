@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,11 @@ class Synthesizer:
         start = None if start_from is None else cls.load(start_from)
         begun = {} if start is None else {"start": start.about["identity"]}
         given, layout = layout, {**LAYOUTS.get(profile, {}), **(layout or {})}
-        unusual = {key: value for key, value in layout.items() if _GIVEN.get(key) != value}
+        unusual = {
+            key: asdict(value) if is_dataclass(value) else value  # constants of an earlier fit
+            for key, value in layout.items()
+            if _GIVEN.get(key) != value
+        }
         identity = config.digest(seed=seed, data=data, **({"layout": unusual} if unusual else {}), **begun)
         folder = Path(folder) if folder is not None else None
         if folder is not None and (folder / CONFIG).is_file():
@@ -299,7 +303,9 @@ class Synthesizer:
             raise ValueError(f"these smears are {data}, this painter was fitted on {self.about['data']['fingerprint']}")
         config = replace(self.config, camera=True)
         camera = self._measure_camera((label(smear, config) for smear in smears), compression)
-        return replace(self, config=config, camera=camera, about=self._about(config, "camera"))
+        about = self._about(config, "camera")
+        about["identity"] += "" if compression else "-uncompressed"  # another set, which goes on with none of the other
+        return replace(self, config=config, camera=camera, about=about)
 
     def with_draw(self, draw: str) -> Synthesizer:
         """Give the same synthesizer with looks drawn in another way: no training is in it.

@@ -41,6 +41,7 @@ def write_smears(
 ) -> None:
     """Write labelled synthetic smears; see `Synthesizer.write`."""
     folder, count, head = Path(folder), _whole_count(count), _head(synthesizer, seed, shape, style, shares)
+    effective_n_jobs(workers)  # refuses 0
     done = begun(folder, head, "smears")
     if len(done) < count or not _is_finished(folder, done):
         done = _write_rest(synthesizer, folder, count, head, shares, workers, progress)
@@ -116,8 +117,18 @@ def _head(
     synthesizer: Synthesizer, seed: int, shape: tuple[int, int], style: int | None, shares: np.ndarray | None
 ) -> dict[str, Any]:
     """Give what decides a set, as its manifest has it."""
+    from .io.images import MOST_PIXELS
+
     style = synthesizer.styles.check(style)
     settings = {"seed": whole_seed(seed), "shape": list(whole_shape(shape)), "style": style}
+    height, width = settings["shape"]
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"shape is {height}×{width} px; allowed are {MOST_PIXELS:,} px in all, as in a smear that is read"
+        )
+    unseen = [] if shares is None else np.flatnonzero((shares > 0) & ~synthesizer.styles.class_shares.any(axis=0))
+    if len(unseen):
+        raise ValueError(f"classes asks for class {unseen[0]}, of which this painter has seen no cell")
     mix = {} if shares is None else {"classes": shares.tolist()}
     return {"model": synthesizer.about["identity"], **settings, **mix}
 
@@ -165,7 +176,7 @@ def _write_coco(
     from .io import read_folder, write_coco
 
     classes = {entry["name"]: entry.get("classes") for entry in done}
-    for path in (*(folder / "images").glob("*.png"), *(folder / "instances").glob("*.png")):
+    for path in (*(folder / "images").glob("[!.]*.png"), *(folder / "instances").glob("[!.]*.png")):
         if path.stem in classes:
             continue
         if not path.stem.isdecimal() or path.stem != _name(int(path.stem)):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -555,3 +557,11 @@ def test_bash_completes_what_is_typed(typed, offered):
     whole = script(cli._parser(), "bash") + ask
     done = subprocess.run(["bash"], input=whole, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == offered
+
+
+def test_a_name_that_the_output_cannot_hold_ends_no_command(smears, tmp_path, monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    assert cli.main(["masks", str(smears), "-n", "1", "-o", str(tmp_path / "血")]) == 0
+    narrow.flush()
+    assert b"\\u8840" in narrow.buffer.getvalue()

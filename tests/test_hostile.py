@@ -235,7 +235,7 @@ def test_json_that_swells_is_refused(tmp_path, name, text):
 def test_splits_that_name_no_names_are_refused(tmp_path, names):
     write_smear(tmp_path, Smear(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.int32), name="a"))
     (tmp_path / "splits.json").write_text(json.dumps({"fit": names}))
-    with pytest.raises(ValueError, match=r"splits\.json: holds fit: list; allowed are lists of names"):
+    with pytest.raises(ValueError, match=r"splits\.json: names .*, which is no text; names of smears stand in quotes"):
         read_folder(tmp_path)
 
 

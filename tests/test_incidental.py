@@ -192,3 +192,7 @@ def test_where_no_object_is_of_a_shape_to_strew_none_is_strewn():
         database = ObjectDatabase.fit([clean])
     assert len(database) == 0
     assert not database.sample(np.random.default_rng(0), INSTANCES).any()
+
+
+def test_in_a_picture_of_a_few_pixels_nothing_is_found():
+    assert not find_objects(np.full((12, 40, 3), 200, np.uint8), np.zeros((12, 40), np.int32)).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import unicodedata
 import warnings
 
@@ -469,3 +470,20 @@ def test_a_smear_without_a_cell_is_left_out_of_what_is_written(tmp_path):
     with pytest.warns(DataWarning, match="'bare' has no cell and is left out"):
         write_folder(tmp_path / "set", [make("a"), bare])
     assert [smear.name for smear in bloodlib.load(tmp_path / "set")] == ["a"]
+
+
+def test_a_coco_file_of_another_name_is_known(folder):
+    shutil.rmtree(folder / "instances")
+    (folder / "annotations").mkdir()
+    known = folder / "annotations" / "instances_default.json"
+    known.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    refused(folder, r"instances_default\.json is a COCO file: copy it to coco\.json, beside images/")
+    known.write_text("[]")
+    refused(folder, "LabelMe, VIA or CVAT")
+
+
+def test_names_in_splits_without_quotes_or_with_an_ending_are_pointed_out(folder):
+    (folder / "splits.json").write_text(json.dumps({"fit": [1, 2]}))
+    refused(folder, r"splits\.json: names 1, which is no text; names of smears stand in quotes")
+    (folder / "splits.json").write_text(json.dumps({"fit": ["a.png"]}))
+    refused(folder, r"names 'a\.png', but images/ has no such file \(names are given without their ending\)")

@@ -7,6 +7,7 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -435,3 +436,39 @@ def test_a_mask_that_viewers_turn_is_refused(tmp_path, reader):
     Image.fromarray(discs((30, 60), (14, 14, 9)).astype(np.uint8)).save(tmp_path / "a.tif", exif=tags)
     with pytest.raises(ValueError, match=r"a\.tif: its EXIF Orientation is 6"):
         reader(tmp_path / "a.tif")
+
+
+def test_black_cells_on_white_are_no_cell_of_the_size_of_the_picture(tmp_path):
+    cells = many_cells()
+    cv2.imwrite(str(tmp_path / "a.png"), np.where(cells > 0, 0, 255).astype(np.uint8))
+    with pytest.warns(
+        LabelWarning, match="covers 100% of the picture's border.*seems to be the background"
+    ):
+        assert read_colours(tmp_path / "a.png").max() == 1
+    for name, alone in (
+        ("disc", discs((60, 60), (30, 30, 20))),
+        ("ring", discs((60, 60), (30, 30, 20)) - discs((60, 60), (30, 30, 8))),
+        ("a crop of one cell", np.ones((60, 60), np.int32)),
+        ("over most of the border", discs((60, 60), (60, 30, 55))),
+    ):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), (255 * alone).astype(np.uint8))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert read_colours(tmp_path / f"{name}.png").max() == 1
+
+
+def test_sixteen_bits_are_refused_also_where_channels_are_stored_one_after_the_other(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 2**16, (3, 20, 30), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", planarconfig="separate")
+    with pytest.raises(ValueError, match=r"a\.tif: the image is RGB with 16 bits per channel"):
+        read_image(tmp_path / "a.tif")
+    shallow = (deep >> 8).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "b.tif", shallow, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_image(tmp_path / "b.tif"), shallow.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("mode", ["LAB", "YCbCr", "CMYK"])
+def test_colour_masks_of_other_colour_models_are_refused(tmp_path, mode):
+    Image.new(mode, (30, 20)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=rf"a\.tif: the colour mask is of colour mode {mode}; save it as RGB"):
+        read_colours(tmp_path / "a.tif")

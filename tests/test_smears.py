@@ -71,3 +71,11 @@ def test_folder_is_lazy_and_slices_are_folders():
     assert folder.select([2, 0]).names == ("c", "a")
     with pytest.raises(IndexError):
         folder[3]
+
+
+def test_classes_may_be_a_list_and_must_be_whole():
+    image, instances = np.zeros((4, 4, 3), np.uint8), np.diag([1, 0, 0, 2]).astype(np.int32)
+    smear = Smear(image, instances, [0, 1])
+    assert smear.classes[np.array([True, False])].tolist() == [0]
+    with pytest.raises(ValueError, match="classes are float64; needed are whole numbers"):
+        Smear(image, instances, [0.5, 1.0])

@@ -14,6 +14,7 @@ from bloodlib.gan.painting import check_objects, encode_smear
 from bloodlib.gan.training import Trainer
 from bloodlib.io import write_folder, write_instances
 from bloodlib.io.images import DataWarning
+from bloodlib.sampler.constants import LayoutConstants
 from bloodlib.sampler.masks import CrowdedWarning, MaskGenerator
 from bloodlib.smears import Smear, SmearFolder, relabel
 from bloodlib.synthesis import Synthesizer
@@ -637,3 +638,52 @@ def test_looks_can_be_drawn_otherwise_without_another_training(synth, tmp_path):
         synth.write(tmp_path, count=2, seed=0)
     with pytest.raises(ValueError, match="style_draw is 'any'"):
         synth.with_draw("any")
+
+
+def test_what_no_reader_takes_is_not_painted(synth, tmp_path):
+    with pytest.raises(ValueError, match="shape is 6000×5000 px; allowed are 25,000,000 px in all"):
+        synth.write(tmp_path / "large", 1, seed=0, shape=(6000, 5000))
+    with pytest.raises(ValueError, match="n_jobs"):
+        synth.write(tmp_path / "none", 1, seed=0, workers=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_that_was_never_seen_is_refused_before_the_folder_is_begun(classed, tmp_path):
+    kinds = np.where(classed.styles.kind == 2, 1, classed.styles.kind)  # none of the second class
+    blind = replace(classed, styles=replace(classed.styles, kind=kinds))
+    with pytest.raises(ValueError, match="classes asks for class 1, of which this painter has seen no cell"):
+        blind.write(tmp_path / "set", 1, seed=0, classes={1: 1.0})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_system_leaves_in_folders_is_no_smear_and_no_model(synth, smears, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / ".DS_Store").touch()
+    synth.write(tmp_path / "set", 1, seed=0)
+    (tmp_path / "set" / "images" / "._00000.png").touch()
+    synth.write(tmp_path / "set", 2, seed=0)
+    assert len(bloodlib.load(tmp_path / "set")) == 2
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "._config.json").touch()
+    Synthesizer.fit(smears, folder=tmp_path / "model", **SETTINGS)
+
+
+def test_a_layout_that_was_fitted_before_can_be_given(smears):
+    made = Synthesizer.fit(smears, layout={"layout": LayoutConstants(kind="uniform")}, **SETTINGS)
+    assert made.layout.config.placement.kind == "uniform"
+
+
+def test_a_camera_without_compression_makes_another_set(smears, synth, tmp_path):
+    with_traces, without = (synth.with_camera(smears, compression=kept) for kept in (True, False))
+    with_traces.write(tmp_path / "set", 1, seed=0)
+    with pytest.raises(ValueError, match="write to another folder"):
+        without.write(tmp_path / "set", 2, seed=0)
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (10, 200), (17, 16), (3, 3)])
+def test_masks_with_a_short_side_are_painted(synth, shape):
+    instances = np.zeros(shape, np.int32)
+    instances[:2, :2] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        assert synth.paint(instances, np.random.default_rng(0)).shape == (*shape, 3)

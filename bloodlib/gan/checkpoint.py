@@ -86,7 +86,8 @@ def moments_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def restore_moments(optimisers: Sequence[torch.optim.Optimizer], moments: Mapping[str, Tensor]) -> None:
     """Give the optimisers back what the checkpoint held of them, laid out in memory as their weights are.
 
-    The fused kernel walks weights and moments side by side and does not look at their strides.
+    The fused kernel walks weights and moments side by side and does not look at their strides. Nothing that is kept
+    points into the file that was read: Windows replaces none that is mapped.
     """
     for i, optimiser in enumerate(optimisers):
         weights = optimiser.param_groups[0]["params"]
@@ -95,7 +96,7 @@ def restore_moments(optimisers: Sequence[torch.optim.Optimizer], moments: Mappin
             _, which, index, name = key.split(".")
             if int(which) == i:
                 weight = weights[int(index)]
-                laid = torch.empty_like(weight).copy_(x) if x.shape == weight.shape else x
+                laid = torch.empty_like(weight).copy_(x) if x.shape == weight.shape else x.clone()
                 found.setdefault(int(index), {})[name] = laid.detach()
         if found:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": found})

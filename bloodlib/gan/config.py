@@ -112,6 +112,11 @@ class GanConfig:
         if not 0 <= self.softness_px < math.inf:
             raise ValueError(f"softness_px is {self.softness_px}; it can be 0 (as drawn) or a blur in pixels above it")
         for name, least, most in (
+            ("filters", 1, math.inf),
+            ("blocks", 0, math.inf),
+            ("feature_channels", 1, math.inf),
+            ("discriminators", 1, math.inf),
+            ("cell_classes", 1, math.inf),
             ("clusters", 1, math.inf),
             ("checkpoint_every", 1, math.inf),
             ("preview_every", 0, math.inf),
@@ -127,6 +132,8 @@ class GanConfig:
         for stage in self.stages:
             if (stage.epochs is None) == (stage.steps is None):
                 raise ValueError(f"a stage has epochs {stage.epochs} and steps {stage.steps}; give exactly one of them")
+            if (stage.epochs or stage.steps or 0) < 1:
+                raise ValueError(f"a stage has epochs {stage.epochs} and steps {stage.steps}; needed is 1 or more")
             if stage.batch < 1 or not 0 <= stage.constant <= 1:
                 raise ValueError(
                     f"a stage has batch {stage.batch} and constant {stage.constant}; needed are 1 or more, and a share "

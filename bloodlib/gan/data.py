@@ -119,7 +119,10 @@ def with_objects(
 def label(smear: Smear, config: GanConfig) -> Labelled:
     """Give the smear with the labels that a painter of this configuration sees, and without ink."""
     objects = find_objects(smear.image, smear.instances) if config.objects else None
-    instances, kinds = with_objects(smear.instances, smear.classes, objects, config.cell_classes)
+    try:
+        instances, kinds = with_objects(smear.instances, smear.classes, objects, config.cell_classes)
+    except ValueError as error:
+        raise ValueError(f"smear {smear.name!r}: {error}") from None
     return Labelled(smear.name, without_ink(smear.image), instances, kinds)
 
 

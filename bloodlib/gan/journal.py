@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from .._files import replacing
+from ..io.images import write_image
 
 PREVIEWS = "previews"
 TENSORBOARD = "tensorboard"
@@ -51,7 +50,7 @@ class Journal:
         """Keep a picture uint8 (H, W, 3) as PNG and for TensorBoard."""
         if self.folder is None:
             return
-        write_png(self.folder / PREVIEWS / f"{name}.png", image)
+        write_image(self.folder / PREVIEWS / f"{name}.png", image)
         if self.writer is not None:
             self.writer.add_image(name.rsplit("-", 1)[0], image, step, dataformats="HWC")
 
@@ -60,9 +59,3 @@ class Journal:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write RGB uint8 as PNG, whole or not at all."""
-    with replacing(path) as beside:
-        cv2.imwrite(str(beside), image[:, :, ::-1])

@@ -121,7 +121,7 @@ def paint_instances(
     device = next(generator.parameters()).device
     ids = torch.from_numpy(instances.astype(np.int64)).to(device)
     terms = styles.shape[1] // generator.feature_channels
-    multiple = STRIDE if max(ids.shape) > STRIDE else 2 * STRIDE  # instance norm needs more than a pixel to the end
+    multiple = STRIDE if min(ids.shape) > STRIDE else 2 * STRIDE  # instance norm needs more than a pixel to the end
     features = pad_sides(lay_out(styles.to(device), ids, terms)[None], multiple)  # (1, C, H, W)
     ids = pad_sides(ids, multiple)[None]
     kind_map = None if kinds is None else torch.from_numpy(np.asarray(kinds, dtype=np.int64)).to(device)[ids]

@@ -126,10 +126,14 @@ class Trainer(Loop):
 
     def restore(self, state: Mapping[str, Any], path: Path) -> None:
         """Go on at the stage and step of a checkpoint of the same training."""
-        if state["identity"] != self.identity or state["perceptual"] != self.perceptual_used:
+        if state["perceptual"] != self.perceptual_used:
             raise ValueError(
-                f"{path}: was begun with other smears, settings, seed or perceptual network "
-                f"({state['perceptual']}, now {self.perceptual_used}); use another folder or delete this one"
+                f"{path}: was begun with the perceptual network {state['perceptual']}, now it is "
+                f"{self.perceptual_used}; use another folder or delete this one"
+            )
+        if state["identity"] != self.identity:
+            raise ValueError(
+                f"{path}: was begun with other smears, settings or seed; use another folder or delete this one"
             )
         self.stage, self.step = state["stage"], state["step"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._files import read_json
 from .images import SUFFIXES
 
 _SLIDES = "export the fields of view as PNG or TIFF with 8 bits per channel (QuPath, Fiji or `vips` do it)"
@@ -47,9 +48,19 @@ def how_to_convert(path: Path) -> str:
     return f"{what}, which is not read; {way}"
 
 
+def _is_coco(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except (ValueError, OSError):
+        return False
+    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)
+
+
 def foreign_annotations(folder: Path) -> str:
     """Look for annotations of other kinds in a folder without masks, and say how to convert them; else ""."""
     for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*")):
+        if path.suffix.lower() == ".json" and _is_coco(path):
+            return f"; {path.relative_to(folder)} is a COCO file: copy it to coco.json, beside images/"
         if path.suffix.lower() in _HINTS and path.is_file() and path.name != "splits.json":
             return f"; {path.relative_to(folder)} seems to be {how_to_convert(path)}"
     return ""

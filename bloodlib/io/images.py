@@ -16,6 +16,7 @@ from .._files import replacing
 
 MOST_PIXELS = 25_000_000  # of one image, so that reading takes less than 1 GiB: a mask takes up to 40 bytes a pixel
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_BITS_PER_SAMPLE = 258
 _GREY = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha"}
 _TO_RGB = "Image.open(old).convert('RGB').save(new) of Pillow does it"
 
@@ -156,13 +157,14 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def bits(picture: Image.Image) -> int:
-    """Give the bits per channel in the file, which Pillow's mode hides for 16-bit RGB."""
+    """Give the bits per channel in the file, which Pillow hides of 16-bit RGB and of planar TIFF."""
     if picture.mode.startswith(("I;16",)):
         return 16
     if picture.mode in ("I", "F"):
         return 32
     raw = str(picture.tile[0][3]) if picture.tile else ""
-    return 16 if ";16" in raw else 8
+    tags = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8)  # of TIFF: a number, or one for each channel
+    return max(16 if ";16" in raw else 8, *(tags if isinstance(tags, tuple) else (tags,)))
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

@@ -209,8 +209,10 @@ def _colour_regions(path: str | os.PathLike[str], background: tuple[int, int, in
             if bits(picture) != 8:
                 raise ValueError(f"{path}: the colour mask has 16 bits per channel, needed are 8; save it with 8")
             pixels = np.array(picture.convert("RGBA"))  # resolves palettes and their transparency, too
-        else:
+        elif picture.mode in ("1", "L", "I", "F") or picture.mode.startswith("I;"):
             pixels = np.array(picture)
+        else:
+            raise ValueError(f"{path}: the colour mask is of colour mode {picture.mode}; save it as RGB")
     if pixels.ndim == 2:
         instances = label(pixels, background=0, connectivity=2).astype(np.int32)
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import read_json, write_json
+from .images import stem
 
 PARTS = ("fit", "validation", "test")
 
@@ -43,7 +44,10 @@ def _content(path: Path) -> dict[str, Any]:
     texts = [x for value in given.values() for x in (value.values() if isinstance(value, dict) else [value])]
     texts = [x for value in texts for x in (value if isinstance(value, list) else [value])]
     wrong = any(not isinstance(given[key], kinds.get(key, ())) for key in given)
-    if wrong or not set(given) & set(PARTS) or not all(isinstance(x, str) for x in texts):
+    odd = [x for x in texts if not isinstance(x, str)]
+    if odd and not wrong:
+        raise ValueError(f"{path}: names {odd[0]!r}, which is no text; names of smears stand in quotes")
+    if wrong or not set(given) & set(PARTS):
         found = ", ".join(f"{key}: {type(value).__name__}" for key, value in given.items()) or type(content).__name__
         raise ValueError(f"{path}: holds {found}; allowed are lists of names fit, validation, test, and a map groups")
     return {key: _composed(value) for key, value in content.items()}
@@ -94,7 +98,9 @@ def checked_splits(
         for name in names:
             slide = groups.get(name)
             if name not in images:
-                problems.append(f"{path}: {part} names {name!r}, but images/ has no such file; correct or remove it")
+                ending = " (names are given without their ending)" if stem(name) in images else ""
+                why = f"{part} names {name!r}, but images/ has no such file{ending}; correct or remove it"
+                problems.append(f"{path}: {why}")
             elif name in home:
                 problems.append(f"{path}: {name!r} is in {home[name]} and in {part}; every smear belongs to one part")
             elif slide and slides.setdefault(slide, part) != part:

@@ -104,14 +104,20 @@ def background_taken_for_a_cell(path: str | os.PathLike[str], instances: np.ndar
     Notes
     -----
     The rule (ours): among two regions or more, one covers most of the picture's border, or no pixel at all
-    is background.
+    is background. A region alone is it if it covers most of the border and has holes, as where black cells lie
+    on white.
     """
     edge = np.ones(instances.shape, dtype=bool)
     edge[1:-1, 1:-1] = False
     border = np.bincount(instances[edge], minlength=2)
     widest = int(np.argmax(border[1:])) + 1
     around = 2 * border[widest] > border.sum()
-    if instances.max() < 2 or not (around or instances.all()):
+    if instances.max() == 1:
+        cell = instances == 1
+        meant = not around or not (ndimage.binary_fill_holes(cell) & ~cell).any()
+    else:
+        meant = not around and not instances.all()
+    if meant or not instances.any():
         return []
     return [
         f"{path}: one region covers {border[widest] / border.sum():.0%} of the picture's border and is read as a "

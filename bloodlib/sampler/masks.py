@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ class MaskGenerator:
     ----------
     shapes : ShapeDatabase
     config : MaskConfig
+        How shapes are varied the database says, whatever stands here.
     slides : sequence of MaskConfig
         One for each slide, where masks are drawn after one slide each; ``config`` holds for all if there is none.
     slide_of : int (m,), optional
@@ -57,8 +58,8 @@ class MaskGenerator:
         slide_of: np.ndarray | None = None,
     ) -> None:
         self.shapes = shapes
-        self.config = config
-        self.slides = tuple(slides)
+        self.config = replace(config, shapes=shapes.config)  # drawn with, and so what is stored and sent to workers
+        self.slides = tuple(replace(slide, shapes=shapes.config) for slide in slides)
         self.slide_of = slide_of
 
     @classmethod
@@ -129,6 +130,8 @@ class MaskGenerator:
             If an option is not known, or the smears hold no complete cell.
         """
         # Checked before any smear is read.
+        if unknown := sorted(set(options) - {known.name for known in fields(MaskConfig)}):
+            raise ValueError(f"there is no option {unknown[0]!r}, neither here nor in MaskConfig")
         if isinstance(layout, str):
             one_of("layout", layout, ("given", "fitted"))
         size_px = 46.0 if cell_size_px is None else cell_size_px

@@ -91,3 +91,19 @@ def test_the_frozen_encoder_sees_the_size_of_the_first_stage_in_the_papers_profi
     assert replace(PRESETS["paper"], encoder_stage=2).encoder_scale is None
     with pytest.raises(ValueError, match="encoder_stage is 3; it can be 1 to 2"):
         preset("paper", encoder_stage=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("filters", 0), ("blocks", -1), ("feature_channels", 0), ("discriminators", 0), ("cell_classes", 0)],
+)
+def test_sizes_that_no_network_has_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"{name} is {value}; it can be \d or more"):
+        preset("smoke", **{name: value})
+
+
+@pytest.mark.parametrize("budget", [{"steps": 0}, {"steps": -1}, {"epochs": 0}])
+def test_a_stage_has_a_step_at_least(budget):
+    stage = Stage(crop=32, **budget)
+    with pytest.raises(ValueError, match="needed is 1 or more"):
+        preset("smoke", stages=(stage, stage))

@@ -1,6 +1,8 @@
+import gc
 import itertools
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from safetensors import safe_open
 from toy import TINY, toy_smears
 
+from bloodlib.gan import checkpoint
 from bloodlib.gan.checkpoint import read_checkpoint
 from bloodlib.gan.config import Stage, preset
 from bloodlib.gan.data import Crops
@@ -318,3 +321,24 @@ def test_every_step_has_its_rate_its_batch_and_its_mean(smears, monkeypatch):
     batches.clear()
     Watched(config, smears, seed=1).run(stop_after=1)
     assert (batches[0] != first[0]).any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no such table on this system")
+def test_nothing_that_goes_on_points_into_the_checkpoint(tmp_path):
+    path, net = tmp_path / "a.safetensors", torch.nn.Linear(3, 2)
+
+    def stepped():
+        optimiser = torch.optim.Adam(net.parameters())
+        net(torch.ones(1, 3)).sum().backward()
+        optimiser.step()
+        return optimiser
+
+    before, after = stepped(), stepped()
+    checkpoint.write_checkpoint(path, {"net": net}, [before], {})
+    tensors, _ = checkpoint.read_checkpoint(path)
+    assert str(path) in Path("/proc/self/maps").read_text()
+    checkpoint.restore_networks({"net": net}, tensors)
+    checkpoint.restore_moments([after], checkpoint.moments_of(tensors))
+    del tensors
+    gc.collect()
+    assert str(path) not in Path("/proc/self/maps").read_text()

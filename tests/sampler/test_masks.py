@@ -399,3 +399,8 @@ def test_fitted_shapes_keep_the_classes_of_their_cells():
         (7, 80),
     ]
     assert MaskGenerator.fit([smear]).shapes.classes is None
+
+
+def test_an_option_that_there_is_not_is_named():
+    with pytest.raises(ValueError, match="there is no option 'nonsense'"):
+        MaskGenerator.fit([], nonsense=1)

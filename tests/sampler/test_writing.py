@@ -169,3 +169,12 @@ def test_an_impossible_seed_is_refused_before_anything_is_written(masks, tmp_pat
     with pytest.raises(ValueError, match="a whole number of 0 or more is needed"):
         masks.write(tmp_path / "new", count=1, seed=seed)
     assert not (tmp_path / "new").exists()
+
+
+def test_shapes_are_varied_as_their_database_says_on_any_number_of_workers(masks, tmp_path):
+    still = ShapeDatabase(masks.shapes.shapes, ShapeConfig(scale=(1.0, 1.0), rotate=False, flip=False))
+    other = MaskGenerator(still, masks.config)
+    assert other.digest() != masks.digest()
+    for workers in (1, 2):
+        other.write(tmp_path / str(workers), 2, seed=0, workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")

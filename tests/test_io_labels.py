@@ -441,9 +441,7 @@ def test_a_mask_that_viewers_turn_is_refused(tmp_path, reader):
 def test_black_cells_on_white_are_no_cell_of_the_size_of_the_picture(tmp_path):
     cells = many_cells()
     cv2.imwrite(str(tmp_path / "a.png"), np.where(cells > 0, 0, 255).astype(np.uint8))
-    with pytest.warns(
-        LabelWarning, match="covers 100% of the picture's border.*seems to be the background"
-    ):
+    with pytest.warns(LabelWarning, match="covers 100% of the picture's border.*seems to be the background"):
         assert read_colours(tmp_path / "a.png").max() == 1
     for name, alone in (
         ("disc", discs((60, 60), (30, 30, 20))),

@@ -1,5 +1,5 @@
 # Every target does all set-up that it needs; a second call does none of it again.
-#   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder]
+#   make book [PROFILE=smoke|laptop|paper] [DATA=phantom|chula_rbc12|a folder with splits.json]
 #   make test · make chapter NB=03 · make results [SEEDS=0,1,2 ARMS=RD,SD TASKS=fcn8s] · make bench · make refresh · make lock · make clean
 #   make lab (student notebooks) · make audit (barriers for readers, valid HTML) · make pdf · make archive · make twice
 PROFILE ?= smoke
@@ -8,7 +8,7 @@ PYTHON  ?= python3
 VENV    ?= .venv
 PY      := $(VENV)/bin/python
 READY   := $(VENV)/.ready
-NAME    := $(PROFILE)-$(notdir $(patsubst %/,%,$(DATA)))
+NAME    := $(PROFILE)-$(shell basename "$(DATA)")
 BUILD   := build/$(NAME)
 
 # A filled cache beside the checkout serves machines without internet.
@@ -36,17 +36,17 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 book: $(READY)
-	$(PY) -m tools.execute --profile $(PROFILE) --data $(DATA)
-	$(PY) -m tools.stage --profile $(PROFILE) --data $(DATA)
-	$(PY) -m tools.build --profile $(PROFILE) --data $(DATA)
-	$(PY) -m tools.check $(BUILD)/html
+	$(PY) -m tools.execute --profile $(PROFILE) --data "$(DATA)"
+	$(PY) -m tools.stage --profile $(PROFILE) --data "$(DATA)"
+	$(PY) -m tools.build --profile $(PROFILE) --data "$(DATA)"
+	$(PY) -m tools.check "$(BUILD)/html"
 	@echo "The book is ready: open $(BUILD)/html/index.html"
 
 chapter: $(READY)
 	@test -n "$(NB)" || { echo "Say which: make chapter NB=03"; exit 2; }
-	$(PY) -m tools.execute --profile $(PROFILE) --data $(DATA) --only $(NB)
-	$(PY) -m tools.stage --profile $(PROFILE) --data $(DATA) --only $(NB)
-	$(PY) -m tools.build --profile $(PROFILE) --data $(DATA) --only $(NB)
+	$(PY) -m tools.execute --profile $(PROFILE) --data "$(DATA)" --only $(NB)
+	$(PY) -m tools.stage --profile $(PROFILE) --data "$(DATA)" --only $(NB)
+	$(PY) -m tools.build --profile $(PROFILE) --data "$(DATA)" --only $(NB)
 
 test: $(READY) lint
 	$(PY) -m pytest
@@ -63,7 +63,7 @@ refresh: $(READY)
 	$(PY) -m tools.refresh
 
 results: $(READY)
-	$(PY) -m tools.results --profile $(PROFILE) --data $(DATA) $(if $(SEEDS),seeds=$(SEEDS)) $(if $(ARMS),arms=$(ARMS)) $(if $(TASKS),tasks=$(TASKS))
+	$(PY) -m tools.results --profile $(PROFILE) --data "$(DATA)" $(if $(SEEDS),seeds=$(SEEDS)) $(if $(ARMS),arms=$(ARMS)) $(if $(TASKS),tasks=$(TASKS))
 
 # Exercises without solutions, in build/lab; `make lab RUN=--run` runs each from top to bottom as well.
 lab: $(READY)
@@ -74,19 +74,19 @@ audit: $(READY)
 	@mkdir -p build/axe build/vnu
 	@test -f build/axe/package/axe.min.js || (cd build/axe && npm pack --silent axe-core && tar xzf axe-core-*.tgz)
 	@test -f build/vnu/package/build/dist/vnu.jar || (cd build/vnu && npm pack --silent vnu-jar && tar xzf vnu-jar-*.tgz)
-	$(PY) -m tools.validity $(BUILD)/html --vnu build/vnu/package/build/dist/vnu.jar
-	$(PY) -m tools.audit $(BUILD)/html --axe build/axe/package/axe.min.js
+	$(PY) -m tools.validity "$(BUILD)/html" --vnu build/vnu/package/build/dist/vnu.jar
+	$(PY) -m tools.audit "$(BUILD)/html" --axe build/axe/package/axe.min.js
 
 pdf: $(READY)
-	$(PY) -m tools.pdf $(BUILD)/html $(BUILD)/book.pdf
+	$(PY) -m tools.pdf "$(BUILD)/html" "$(BUILD)/book.pdf"
 
 # The built site as one file, with its checksum beside it.
 archive: $(READY)
-	$(PY) -m tools.archive $(BUILD)/html $(BUILD)/bloodlib-book-$(NAME).zip
+	$(PY) -m tools.archive "$(BUILD)/html" "$(BUILD)/bloodlib-book-$(NAME).zip"
 
 # Renders the executed notebooks once more, pictures of the play pages included, and compares with the book that stands.
 twice: $(READY)
-	$(PY) -m tools.twice --profile $(PROFILE) --data $(DATA)
+	$(PY) -m tools.twice --profile $(PROFILE) --data "$(DATA)"
 
 bench: $(READY)
 	$(PY) -m benchmarks

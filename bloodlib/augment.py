@@ -177,7 +177,9 @@ def apply(
     }
     if boxes is not None:
         size = instances.shape
-        sample["boxes"] = tv_tensors.BoundingBoxes(torch.from_numpy(boxes), format="XYXY", canvas_size=size)
+        sample["boxes"] = tv_tensors.BoundingBoxes(
+            torch.from_numpy(np.ascontiguousarray(boxes)), format="XYXY", canvas_size=size
+        )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**62)))  # torch.manual_seed would seed GPUs as well
         for name in names:

@@ -12,6 +12,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 CIRCLE_STEPS = 64
+VERSION = 1  # raised when the same picture and points give other masks, but for how a processor rounds
 LEAST_PX = 13  # sides below which the tiles that the background is looked for in are empty
 LEAST_RADIUS_PX = 4  # of discs that fit into cells; narrower ones are no cells
 FEWEST_SINGLES = 5  # cells that do not touch others, to measure the cell size by

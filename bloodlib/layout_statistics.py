@@ -257,11 +257,14 @@ def deviation_test(observed: np.ndarray, simulated: np.ndarray, level: float = 0
     0.05
     """
     curves = np.concatenate([np.atleast_2d(observed), simulated]).astype(float)  # (s + 1, k)
+    if np.isnan(curves[0]).all():  # nothing was observed that could deviate
+        unknown = np.full(curves.shape[1], np.nan)
+        return DeviationTest(1.0, unknown, unknown)
     known = ~np.isnan(curves).all(axis=0)
     mean = np.where(known, np.nanmean(np.where(known, curves, 0.0), axis=0), np.nan)
     spread = np.where(known, np.nanstd(np.where(known, curves, 0.0), axis=0), np.nan)
     steady = np.maximum(spread, 1e-12 * (1 + np.abs(mean)))
-    deviation = np.nanmax(np.where(known, np.abs(curves - mean) / steady, 0.0), axis=1)
+    deviation = np.nan_to_num(np.abs(curves - mean) / steady).max(axis=1)  # what is not known deviates by nothing
     p_value = float(np.mean(deviation >= deviation[0] * (1 - 1e-12)))
     reach = np.quantile(deviation[1:], 1 - level, method="higher") * spread
     return DeviationTest(p_value, mean - reach, mean + reach)

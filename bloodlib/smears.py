@@ -126,8 +126,9 @@ class SmearFolder(Sequence[Smear]):
     files : mapping of str to sequence of Path, optional
         What a smear is read from, the picture first, where that is files which may be corrected.
     rendered : str, optional
-        What decides the smears besides their names, where they are rendered: a change of it is a change of theirs,
-        while processors and versions of libraries round the same ones a little differently.
+        What decides the smears besides their names, where pictures are rendered or masks derived: a change of it is a
+        change of theirs, while processors and versions of libraries round the same ones a little differently. What
+        follows a comma is their size.
 
     Notes
     -----

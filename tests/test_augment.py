@@ -95,3 +95,10 @@ def test_draw_reaches_every_augmentation():
 def test_unknown_name_is_refused(smear):
     with pytest.raises(ValueError, match=r"unknown augmentation 'rotate'.*grayscale"):
         augment.apply(["rotate"], *smear, rng=np.random.default_rng(0))
+
+
+def test_boxes_in_any_order_in_memory_are_taken(smear):
+    image, instances = smear
+    boxes = instance_boxes(instances)[::-1]
+    _, _, where = augment.apply([], image, instances, boxes, rng=np.random.default_rng(0))
+    assert np.array_equal(where, boxes)

@@ -223,3 +223,14 @@ def test_band_holds_the_curves_that_are_not_extreme():
     answer = deviation_test(np.zeros(5), simulated, level=0.05)
     inside = ((simulated >= answer.low) & (simulated <= answer.high)).all(axis=1)
     assert inside.mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_where_nothing_was_observed_nothing_deviates():
+    nothing = deviation_test(np.full(3, np.nan), np.zeros((19, 3)))
+    assert nothing.p_value == 1
+    assert np.isnan(nothing.low).all()
+    one_empty = np.arange(57.0).reshape(19, 3)
+    one_empty[4] = np.nan
+    found = deviation_test(np.array([500.0, 0, 0]), one_empty)
+    assert found.p_value == 0.05
+    assert np.isfinite([found.low, found.high]).all()

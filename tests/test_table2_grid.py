@@ -218,3 +218,8 @@ def test_told_to_end_it_ends_the_grid_too(tmp_path):
     assert called.wait(timeout=60) != 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+@pytest.mark.parametrize(("data", "given"), [("2024", "./2024"), ("chula_rbc12", "chula_rbc12"), ("/a", "/a")])
+def test_a_folder_that_looks_like_a_number_stays_a_name(data, given):
+    assert f"data={given}" in results.command("smoke", data)

@@ -146,7 +146,7 @@ def _broken(soup: BeautifulSoup, root: Path) -> Iterator[str]:
     for match in _UNRESOLVED.finditer(prose):
         yield f"unresolved reference: {prose[match.start() : match.start() + 60]!r}"
     for path in {str(root), str(Path.home())} - {"/"}:
-        if path in str(article):
+        if re.search(rf"(?<![\w./]){re.escape(path)}", str(article)):  # not as the end of a relative one
             yield f"shows the path {path} of the machine it was built on"
 
 

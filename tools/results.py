@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bloodlib._files import alone_in
+from bloodlib.datasets.registry import SETS
 
 from .layout import ROOT
 
@@ -31,9 +33,14 @@ def command(profile: str, data: str, more: Sequence[str] = (), slurm: bool = Fal
         *own,
         "--config",
         f"profile={profile}",
-        f"data={data}",
+        f"data={_as_text(data)}",
         *more,
     ]
+
+
+def _as_text(data: str) -> str:
+    """Write the name of a folder so that Snakemake, which reads values as YAML, cannot take it for a number."""
+    return data if data in SETS or os.path.isabs(data) else os.path.join(".", data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

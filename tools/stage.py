@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -143,7 +144,8 @@ def run_card(card: dict[str, Any]) -> str:
         "Time": f"{card['seconds']} s",
         "Commit": card["commit"],
     }
-    make = f"make chapter NB={card['notebook'].split('_')[0]} PROFILE={card['profile']} DATA={card['data']}"
+    number, folder = card["notebook"].split("_")[0], shlex.quote(card["data"])
+    make = f"make chapter NB={number} PROFILE={card['profile']} DATA={folder}"
     return "\n".join(
         [
             f"({made.label(card)})=",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._files import package_data
-from ..derive import derive_instances
+from ..derive import VERSION, derive_instances
 from ..io import VocBoxes, read_image, read_voc
 from ..smears import Smear, SmearFolder
 from .registry import fetch, read_registry
@@ -48,7 +48,9 @@ def load(split: str = "all") -> SmearFolder:
         )
     _, hashes = read_registry(package_data("registries", "bccd.txt"))
     names = sorted(Path(path).stem for path in hashes if path.startswith(_IMAGES))
-    return SmearFolder(names, partial(_read, fetch("bccd", progress=False)), title=TITLE)
+    return SmearFolder(
+        names, partial(_read, fetch("bccd", progress=False)), title=TITLE, rendered=f"bccd by derivation {VERSION}"
+    )
 
 
 def boxes(name: str) -> VocBoxes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._files import package_data, read_json
-from ..derive import derive_instances
+from ..derive import VERSION, derive_instances
 from ..io import read_image
 from ..smears import Smear, SmearFolder
 from .registry import fetch
@@ -68,6 +68,7 @@ def load(split: str = "all") -> SmearFolder:
         groups=[group_of[name] for name in names],
         class_names=CLASS_NAMES,
         title=f"{TITLE} ({split})",
+        rendered=f"chula_rbc12 by derivation {VERSION}",
     )
 
 

@@ -253,7 +253,8 @@ def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Say whether two runs of one kind of device may round otherwise; old records name no processor."""
     torch = {r.get("versions", {}).get("torch") for r in (one, other)}
     processors = {r.get("processor") for r in (one, other)}
-    return len(torch) > 1 or len(processors) > 1
+    seen = {r.get("split", {}).get("test", {}).get("sha256") for r in (one, other)}
+    return len(torch) > 1 or len(processors) > 1 or len(seen) > 1
 
 
 def _painters(runs: Sequence[dict[str, Any]], differences: np.ndarray) -> PainterSpread | None:

@@ -22,7 +22,7 @@ def crowding(instances: np.ndarray, gap_px: float = GAP_PX) -> np.ndarray:
     instances : int32 (H, W)
         Numbered 1..n.
     gap_px : float
-        Least background between cells that do not touch.
+        Most background between cells that count as touching.
 
     Returns
     -------

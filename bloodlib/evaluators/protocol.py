@@ -120,7 +120,12 @@ def run_and_keep(
         "painter_seed": painter_seed if composition.painted else None,
         "backbone": sha256(start_from)[:12] if start_from is not None else None,
         "split": {
-            part: {"images": len(smears), "groups": sorted({s.group for s in smears}), "sha256": digest(smears)}
+            part: {
+                "images": len(smears),
+                "groups": sorted({s.group for s in smears}),
+                "sha256": digest(smears),
+                "made_by": getattr(smears, "rendered", None),
+            }
             for part, smears in (("fit", fit), ("validation", validation), ("test", test))
         },
         "synthetic": digest(samples.synthetic(DIGESTED)) if composition.synthetic else None,

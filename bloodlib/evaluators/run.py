@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import alone_in, read_json
+from ..datasets.registry import SETS
 from ..release import CONFIG
 from .arms import ARMS, CONTROLS, plan
 from .config import PROFILES, STARTS, TASKS, EvaluatorConfig, preset
@@ -48,13 +49,15 @@ def unfinished_path(out: str | Path, artifacts: str | Path) -> Path:
 
 
 def command(record: dict[str, Any]) -> str:
-    """Write the command that recomputes a stored run."""
+    """Write the command that recomputes a stored run; of a folder its record keeps the name and not where it lies."""
+    data = record["dataset"]
+    data = data if data in SETS else f"PATH/TO/{data}"
     where = f"{record['profile']}-{record['dataset']}"
     steps = record["config"]["steps"]
     of_run = (record[name] for name in ("dataset", "profile", "task", "arm", "seed"))
     out = stored_path(*of_run, steps=steps)
     parts = ["python", "-m", "bloodlib.evaluators.run", "--task", record["task"], "--arm", record["arm"]]
-    parts += ["--seed", str(record["seed"]), "--data", record["dataset"], "--profile", record["profile"]]
+    parts += ["--seed", str(record["seed"]), "--data", data, "--profile", record["profile"]]
     parts += [] if steps == preset(record["profile"], record["task"]).steps else ["--steps", str(steps)]
     start = record["config"]["start"]
     parts += [] if start == preset(record["profile"], record["task"]).start else ["--start", start]

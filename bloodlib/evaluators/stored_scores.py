@@ -35,6 +35,9 @@ IN_RECORD = {  # what a record calls the mean over its test set, where that diff
 }
 
 
+_FIRST = {"phantom": "phantom 1", "chula_rbc12": "chula_rbc12 by derivation 1"}
+
+
 class Scored(NamedTuple):
     """Hold one score of one arm: a row per run, a column per test image; NaN where an image has none."""
 
@@ -62,19 +65,22 @@ def other_masks(runs: Sequence[dict[str, Any]]) -> list[str]:
 
     Notes
     -----
-    Parts are compared by the digest in ``split``, fit parts of unlike size not at all: controls may
-    use fewer real smears.
+    Parts are compared by what their smears are made by, where they are rendered or derived, since no two kinds of
+    processor round alike; else by the digest in ``split``. Fit parts of unlike size are not compared at all: controls
+    may use fewer real smears.
     """
     seen: dict[tuple, Counter] = defaultdict(Counter)
     for r in runs:
-        for part, about in r.get("split", {}).items():
-            seen[_part(r, part)][about["sha256"]] += 1
+        for part in r.get("split", {}):
+            seen[_part(r, part)][_made_by(r, part)] += 1
     usual = {key: digests.most_common(1)[0][0] for key, digests in seen.items()}
-    return [
-        file_of(r)
-        for r in runs
-        if any(about["sha256"] != usual[_part(r, part)] for part, about in r.get("split", {}).items())
-    ]
+    return [file_of(r) for r in runs if any(_made_by(r, part) != usual[_part(r, part)] for part in r.get("split", {}))]
+
+
+def _made_by(record: dict[str, Any], part: str) -> str:
+    """Say what decides the smears of a part; for records from before it was kept, by the first versions."""
+    about = record["split"][part]
+    return (about.get("made_by") or _FIRST.get(record["dataset"]) or about["sha256"]).split(",")[0]
 
 
 def _part(record: dict[str, Any], part: str) -> tuple:
@@ -95,7 +101,7 @@ def one_set(runs: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         raise ValueError(f"runs of {sorted(kinds)} are mixed; results of different sets never share a column")
     if odd := other_masks(runs):
         raise ValueError(
-            f"{', '.join(odd)}: other images or masks than in the remaining runs (sha256 in split); "
+            f"{', '.join(odd)}: other images or masks than in the remaining runs (split in the record); "
             "delete these files and recompute them with `make results`"
         )
     return runs

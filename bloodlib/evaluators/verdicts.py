@@ -74,7 +74,7 @@ def answer(contrasts: Contrasts) -> str:
         if (arm, against) in QUESTIONS:
             by_task[task].append(_sentence(QUESTIONS[arm, against], c))
     rendered = " (rendered pictures, not blood)" if any(c.dataset == "phantom" for c in contrasts.values()) else ""
-    none = "neither difference has runs in both arms yet, so nothing is claimed."
+    none = "no pair of runs (one seed, configuration and kind of device) tells of either difference yet."
     return "\n".join(f"- **{TITLES[task]}**{rendered}: {' '.join(said) or none}" for task, said in by_task.items())
 
 
@@ -107,7 +107,9 @@ def plainly(contrasts: Contrasts) -> str:
             same = sides.count(0)
             if same:
                 parts.append(f"{_count(same, len(tested))} did as before, as far as could be seen,")
-            of = f"Of {_count(len(tested))} computer programs that find or outline red cells, " if not said else ""
+            programs = f"computer program{'s' if len(tested) > 1 else ''} that find{'' if len(tested) > 1 else 's'}"
+            of = f"Of {_count(len(tested))} {programs} or outline{'' if len(tested) > 1 else 's'} red cells, "
+            of = "" if said else of
             sentence = f"{of}{' and '.join(parts)} {when}."
             said.append(sentence[0].upper() + sentence[1:])
     return " ".join(said)
@@ -141,11 +143,14 @@ def worth(contrasts: Contrasts, painter_hours: float, extra_minutes: float) -> s
         f"{TITLES[task]} {c.mean:+.3f}" + (f" (seen if beyond {c.smallest:.3f})" if math.isfinite(c.smallest) else "")
         for task, c in tested.items()
     )
-    helped = [TITLES[task] for task, c in tested.items() if significant(c) and c.gain > 0]
     cost = f"The painters took {painter_hours:.1f} hours to train; a run took {extra_minutes:+.1f} processor minutes "
     cost += "against one without them."
+    changed = f"{cost} Beside augmentation they changed the main score of {gains}."
+    if not any(may_be_tested(c) for c in tested.values()):
+        return f"{changed} So few seeds decide nothing."
+    helped = [TITLES[task] for task, c in tested.items() if significant(c) and c.gain > 0]
     verdict = f"**worth trying for {' and '.join(helped)}**" if helped else "**not worth it here**"
-    return f"{cost} Beside augmentation they changed the main score of {gains}. By these numbers they are {verdict}."
+    return f"{changed} By these numbers they are {verdict}."
 
 
 def _sentence(what: str, c: Contrast) -> str:

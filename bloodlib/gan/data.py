@@ -188,6 +188,10 @@ def at_own_size(config: GanConfig, shapes: Iterable[tuple[int, int]]) -> GanConf
     return replace(config, stages=(replace(first, shape=small), replace(second, shape=own)))
 
 
+# Painters were released when the fit part of Chula RBC-12 was known by pixels.
+_AS_RELEASED = {"c8490854632a272e": "6418c113e7dfb6c8"}
+
+
 def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     """Give a short hash that tells one set of smears from another.
 
@@ -200,16 +204,16 @@ def fingerprint(smears: Sequence[Smear], classes: bool = False) -> str:
     Notes
     -----
     Covers the number and names of all smears. Of a folder of files, whose annotations may be corrected, it covers
-    the bytes of them all and which slides they are of; of rendered smears, what they are rendered by, since no two
-    kinds of processor round alike; of other smears, image and instances of three (first, middle, last): reading a set
-    can mean deriving every mask, and a model is to be found at once.
+    the bytes of them all and which slides they are of; of rendered smears and derived masks, what they are made by,
+    since no two kinds of processor round alike; of other smears, image and instances of three (first, middle, last):
+    a model is to be found at once.
     """
     names = getattr(smears, "names", None) or [smear.name for smear in smears]
     digest = hashlib.sha256(repr(list(names)).encode())
     rendered = getattr(smears, "rendered", None)
     if rendered is not None:
         digest.update(rendered.encode())
-        return digest.hexdigest()[:16]
+        return _AS_RELEASED.get(digest.hexdigest()[:16], digest.hexdigest()[:16])
     files = getattr(smears, "files", None)
     if files:
         every = dict.fromkeys(path for name in names for path in files[name])  # coco.json once

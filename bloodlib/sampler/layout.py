@@ -116,7 +116,9 @@ class Layout:
             yield stamp, shape_id, self._search_nearest(stamp)
             return
         points, parents = self._propose(cells)
-        likely = self.canvas.screen([waiting[k][0] for k in range(len(points))], points) | (parents >= 0)
+        later = parents >= 0  # around cells that are not laid yet: offsets, and no places to be looked at
+        places = np.where(later[..., None], 0, points)
+        likely = self.canvas.screen([waiting[k][0] for k in range(len(points))], places) | later
         for k in range(len(points)):
             stamp, shape_id = waiting.popleft()
             found = self._first(stamp, points[k], parents[k], likely[k]) or self._search(stamp, points.shape[1])

@@ -262,3 +262,23 @@ def test_optimism_is_summed_up_by_task():
     for r, gain in zip(runs, (0.0, 0.01, 0.03, 0.0), strict=True):
         r["selected"]["optimism"] = gain
     assert optimism(runs) == {"fcn8s": pytest.approx((0.01, 0.0, 0.03, 2, 4))}
+
+
+def test_smears_that_processors_round_otherwise_are_the_same_and_marked():
+    runs = pair([0.6] * 4, [0.5] * 4)
+    for r in runs:
+        for about in r["split"].values():
+            about["made_by"] = "phantom 1, 300×480"
+    runs[0]["split"]["test"] |= {"sha256": "rounded", "made_by": "phantom 1, 300×480"}
+    assert other_masks(runs) == []
+    assert contrasts.contrast(runs, "fcn8s", "SD", "RD", rng()).mixed == 1
+    runs[0]["split"]["test"]["made_by"] = "phantom 2, 300×480"
+    assert len(other_masks(runs)) == 1
+
+
+def test_records_from_before_it_was_kept_are_of_the_first_versions():
+    runs = [r | {"dataset": "chula_rbc12"} for r in pair([0.6] * 4, [0.5] * 4)]
+    runs[0]["split"]["test"] = {"images": 4, "sha256": "rounded", "made_by": "chula_rbc12 by derivation 1"}
+    assert other_masks(runs) == []
+    runs[0]["split"]["test"]["made_by"] = "chula_rbc12 by derivation 2"
+    assert len(other_masks(runs)) == 1

@@ -404,3 +404,13 @@ def test_fitted_shapes_keep_the_classes_of_their_cells():
 def test_an_option_that_there_is_not_is_named():
     with pytest.raises(ValueError, match="there is no option 'nonsense'"):
         MaskGenerator.fit([], nonsense=1)
+
+
+def test_wide_steps_on_a_narrow_canvas_are_no_places():
+    """Steps around cells that are still to be laid were looked up as if they were places."""
+    disc = np.hypot(*np.mgrid[-20:21, -20:21]) <= 20.5
+    placement = PlacementConfig(cell_size_px=41.0, sigma_px=130.0)
+    masks = MaskGenerator(ShapeDatabase([disc], ShapeConfig()), MaskConfig(40, 0, (246, 346), placement))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrowdedWarning)
+        assert all(masks.sample(np.random.default_rng(k)).placed > 10 for k in range(60))

@@ -97,3 +97,10 @@ def test_page_budget_counts_pictures_once_and_no_shared_scripts(site, capsys):
 def test_site_that_was_not_built(tmp_path, capsys):
     assert check.main([str(tmp_path)]) == 1
     assert "was the book built" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("shown", "problems"), [("../../home/ann/smears", 0), ("/home/ann/smears", 1)])
+def test_a_folder_that_only_ends_like_the_home_is_no_path_of_the_machine(site, monkeypatch, shown, problems):
+    (site / "notebooks" / "01.html").write_text(PAGE.replace("<p>Text.</p>", f"<p>{shown}</p>"))
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/ann"))
+    assert len(check.check(site, root=Path("/nowhere/at/all"))) == problems

@@ -19,7 +19,7 @@ from bloodlib._files import replacing
 from bloodlib.evaluators import report, verdicts
 from bloodlib.evaluators.arms import ARMS
 from bloodlib.evaluators.baseline import load_baseline
-from bloodlib.evaluators.contrasts import PRIMARY, Contrasts, cell, contrast
+from bloodlib.evaluators.contrasts import PRIMARY, Contrast, Contrasts, cell, contrast
 from bloodlib.evaluators.markdown import head, row
 from bloodlib.evaluators.records import load_runs
 
@@ -82,43 +82,34 @@ def answered(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def beside(runs: Sequence[dict[str, Any]]) -> str:
-    """Say what stands beside the primary differences: the same by points, and what is added to real smears alone."""
-    return "\n".join([*by_points(runs), *added(runs)])
+    """Say as a table what is added to real smears alone, and these and the primary differences by points.
+
+    By the experts' points, which no algorithm drew; copy-paste and painted smears are fifteen for each real one.
+    """
+    lines = head("difference", *(report.TITLES[task] for task in report.TASKS))
+    for score, by in ((None, ""), ("point_f1", ", by the experts' points")):
+        for arm, against in (*(PRIMARY if score else ()), *((arm, "RD") for arm in ADDED)):
+            found = _differences(runs, arm, against, score)
+            if any(found.values()):
+                name = f" ({ADDED[arm]})" if arm in ADDED and not score else ""
+                lines.append(row(f"{arm} − {against}{name}{by}", *(_entry(found[task]) for task in report.TASKS)))
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _differences(runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None) -> str:
-    """Write one difference of every network that was run for it."""
+def _differences(
+    runs: Sequence[dict[str, Any]], arm: str, against: str, score: str | None = None
+) -> dict[str, Contrast | None]:
+    """Give one difference of every network, None where it was not run for it."""
     if (arm, against) in PRIMARY:  # drawn as for the page's tables
         drawn = report.primary(runs, np.random.default_rng(0), score)
-        found = {task: drawn.get((task, arm, against)) for task in report.TASKS}
-    else:
-        found = {
-            task: contrast(runs, task, arm, against, np.random.default_rng(0), score=score) for task in report.TASKS
-        }
-    return ", ".join(
-        f"{report.TITLES[task]} {c.mean:+.3f} "
-        + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds} pairs)" if c.seeds > 1 else "(one pair)")
-        for task, c in found.items()
-        if c
-    )
+        return {task: drawn.get((task, arm, against)) for task in report.TASKS}
+    return {task: contrast(runs, task, arm, against, np.random.default_rng(0), score=score) for task in report.TASKS}
 
 
-def by_points(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what the two primary differences are by the experts' points, which no algorithm drew."""
-    found = {pair: _differences(runs, *pair, score="point_f1") for pair in PRIMARY}
-    said = "; ".join(f"{arm} − {against} {parts}" for (arm, against), parts in found.items() if parts)
-    return [f"- **The same by the experts' points** (point F1, untested): {said}."] if said else []
-
-
-def added(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what is gained by painted smears, and by copy-paste, over real smears alone, nothing else varied."""
-    said = []
-    for arm, name in ADDED.items():
-        if parts := _differences(runs, arm, "RD"):
-            points = _differences(runs, arm, "RD", "point_f1")
-            by = f"; by the experts' points {points}" if points else ""
-            said.append(f"- **Real smears and {name}, against real ones alone**: {parts}{by}.")
-    return said
+def _entry(c: Contrast | None) -> str:
+    if c is None:
+        return "–"
+    return f"{c.mean:+.3f} " + (f"({c.low:+.3f} to {c.high:+.3f}; {c.seeds})" if c.seeds > 1 else "(one pair)")
 
 
 def written(root: Path) -> str:

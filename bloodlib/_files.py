@@ -23,7 +23,7 @@ LOCK, MANIFEST = ".lock", "manifest.json"
 _PARTIAL = ".partial-"
 _OF_A_KILLED = re.compile(rf"{re.escape(_PARTIAL)}[a-z0-9_]{{8}}(\.\w+)?")  # as `replacing` names them
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-_OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # what Finder and Explorer leave where they look
+OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # what Finder and Explorer leave where they look
 _BELOW = ("images", "instances", "masks", "annotations", "previews")  # folders that the library makes in one
 
 
@@ -112,7 +112,7 @@ def is_vacant(folder: Path, besides: Sequence[str] = ()) -> bool:
     That is what a killed process of this library left, and what systems leave in folders that are looked at.
     """
     return not folder.exists() or all(
-        path.name in (LOCK, *_OF_THE_SYSTEM, *besides)
+        path.name in (LOCK, *OF_THE_SYSTEM, *besides)
         or _is_partial(path)
         or path.name.startswith((".nfs", "._"))  # NFS' name of a removed open file; macOS' second half of a file
         for path in folder.iterdir()

@@ -487,3 +487,10 @@ def test_names_in_splits_without_quotes_or_with_an_ending_are_pointed_out(folder
     refused(folder, r"splits\.json: names 1, which is no text; names of smears stand in quotes")
     (folder / "splits.json").write_text(json.dumps({"fit": ["a.png"]}))
     refused(folder, r"names 'a\.png', but images/ has no such file \(names are given without their ending\)")
+
+
+@pytest.mark.parametrize("left", [".DS_Store", "._a.png", "Thumbs.db", "desktop.ini"])
+def test_what_a_system_leaves_beside_pictures_is_not_spoken_of(folder, left):
+    (folder / "images" / left).write_bytes(b"of the system")
+    assert check_folder(folder) == []
+    assert len(bloodlib.load(folder)) == 3

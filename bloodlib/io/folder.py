@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from .._files import OF_THE_SYSTEM
 from ..smears import Smear, SmearFolder
 from .coco import CocoFile, checked_smears, names_or_default, read_coco, write_coco
 from .hints import foreign_annotations, how_to_convert
@@ -129,7 +130,7 @@ def _survey(folder: str | os.PathLike[str]) -> _Survey:
 def _pictures(survey: _Survey, below: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted((survey.folder / below).iterdir()):
-        if path.name.startswith(".") or path.name == "Thumbs.db":
+        if path.name.startswith(".") or path.name in OF_THE_SYSTEM:
             continue
         if path.suffix.lower() not in SUFFIXES:
             text = f"{path}: is passed over, {how_to_convert(path)}"
